@@ -1,0 +1,175 @@
+//! The status of a `MonitorPolicy`: what is watched, what is wrong, and how sure that is.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::monitor_policy::Severity;
+
+/// Most findings that a status lists; the totals in its summary are exact beyond it.
+pub const MAX_LISTED_FINDINGS: usize = 20;
+
+/// What polywatch found. Written by the operator only, at most once a second, and only when it changed.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct MonitorPolicyStatus {
+    /// Generation of the spec that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// Ready: every rule compiled and every resource is being watched. Compliant: no finding is open; Unknown
+    /// while not everything is watched, so that "no findings" never means "not looking".
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+
+    /// Exact totals.
+    #[serde(default)]
+    pub summary: Summary,
+
+    /// One state for each entry of spec.resources.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub resources: Vec<ResourceStatus>,
+
+    /// One entry for each rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub rules: Vec<RuleStatus>,
+
+    /// The worst open findings, the oldest first among equals. At most 20.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub findings: Vec<FindingStatus>,
+
+    /// Open findings that are not listed here.
+    #[serde(default)]
+    pub findings_omitted: i64,
+}
+
+/// Exact totals of a policy.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// Resources being watched, of those that the policy names, such as "3/3".
+    #[serde(default)]
+    pub watching: String,
+    /// Objects selected by the policy. Refreshed with other changes, and otherwise every 30 seconds.
+    #[serde(default)]
+    pub objects: i64,
+    /// Open findings.
+    #[serde(default)]
+    pub open_findings: i64,
+    /// Open findings of severity critical.
+    #[serde(default)]
+    pub critical: i64,
+    /// Open findings of severity high.
+    #[serde(default)]
+    pub high: i64,
+    /// Open findings of severity medium.
+    #[serde(default)]
+    pub medium: i64,
+    /// Open findings of severity low.
+    #[serde(default)]
+    pub low: i64,
+    /// Open findings of severity info.
+    #[serde(default)]
+    pub info: i64,
+    /// Pairs of rule and object that could not be judged because the rule failed on the object.
+    #[serde(default)]
+    pub rule_errors: i64,
+}
+
+/// What becomes of one entry of spec.resources.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceStatus {
+    /// Name of the entry.
+    pub name: String,
+    /// Whether its objects are being watched, and if not, why.
+    pub state: ResourceState,
+    /// Group, version and plural that are watched, such as "deployments.v1.apps". Absent while not installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    /// Objects selected now. Refreshed with other changes, and otherwise every 30 seconds.
+    #[serde(default)]
+    pub objects: i64,
+    /// What is wrong and what to do, when the state is not Watching.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Since when the state is what it is (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+/// State of a watched resource.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ResourceState {
+    /// All objects are known and every change arrives.
+    Watching,
+    /// The first list is still being read, or the objects are still being judged.
+    Syncing,
+    /// Was watched, and the connection is lost at present: what is known may be out of date.
+    Stale,
+    /// The API server does not serve this kind, or not in this version. The watch starts when it does.
+    NotInstalled,
+    /// polywatch may not list and watch it. The message says what is missing and which rule grants it.
+    Forbidden,
+    /// The API server rejects the selection as it is written.
+    Invalid,
+}
+
+/// What one rule found.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleStatus {
+    /// Name of the rule.
+    pub name: String,
+    /// Open findings of this rule.
+    #[serde(default)]
+    pub open: i64,
+    /// Objects on which the rule failed; they are neither compliant nor findings.
+    #[serde(default)]
+    pub errors: i64,
+    /// Why the rule does not compile, or its last failure on an object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+}
+
+/// One open finding.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingStatus {
+    /// Rule that is not satisfied.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The object that does not satisfy it.
+    pub resource: ObjectRef,
+    /// What is wrong.
+    pub message: String,
+    /// When the finding opened (RFC 3339).
+    pub since: String,
+}
+
+/// Names one object of the cluster.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectRef {
+    /// Group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace; absent for cluster scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+    /// UID, which tells an object from a later one of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Name of the entry of spec.resources that selected it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selected_by: Option<String>,
+}

@@ -1,0 +1,204 @@
+//! The composition root: puts the parts together, starts them in order, and stops them in order.
+//!
+//! Every replica reads the policies and serves HTTP; the one that holds the lease watches, judges and writes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::{info, warn};
+
+use crate::cluster::{self, ConnectError};
+use crate::core::engine::Engine;
+use crate::judge::Judge;
+use crate::leader::{self, Elector};
+use crate::metrics::Metrics;
+use crate::nudge::{Fan, Nudges};
+use crate::policy::{self, Published};
+use crate::record::{self, Sources};
+use crate::watch::manager::Manager;
+use crate::watch::stream::Settings;
+use crate::watch::transport::Observe;
+use crate::watch::{Board, discovery};
+use crate::http;
+
+/// Queued writes may take this long after the process was asked to stop. Shorter than the time for which the
+/// lease stays valid, so that nobody else writes meanwhile.
+const GRACE: Duration = Duration::from_secs(8);
+
+/// What a process is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Context of the kubeconfig.
+    pub context: Option<String>,
+    /// Where HTTP is served.
+    pub listen: SocketAddr,
+    /// The lease; none to lead without one.
+    pub lease: Option<leader::Settings>,
+    /// Names this process in Events.
+    pub identity: String,
+    /// How long a watch request lasts.
+    pub watch_timeout: Duration,
+    /// Lists in flight at once.
+    pub concurrent_lists: usize,
+}
+
+/// Why the process ends other than by being asked to.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// No client.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The address cannot be listened at.
+    #[error("can not listen at {address} ({source}); choose another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread could not be started.
+    #[error("the judge can not be started: {0}")]
+    Thread(#[source] std::io::Error),
+    /// Another replica may lead by now, so this one must not go on.
+    #[error("the lease was lost; the process ends so that a fresh one can wait for it")]
+    LeaseLost,
+}
+
+/// Runs until `stop` is done.
+///
+/// # Errors
+/// See [`AppError`].
+pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), AppError> {
+    let metrics = Arc::new(Metrics::default());
+    let client = cluster::connect(options.context.as_deref(), &Observe(metrics.clone())).await?;
+    let address = options.listen;
+    let listener = http::listen(address).await.map_err(|source| AppError::Listen { address, source })?;
+    let (stopped, stopping) = watch::channel(false);
+    // Dropped at the end, and with it every task.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
+        stop.await;
+        info!("asked to stop");
+        stopped.send_replace(true);
+        // Receivers treat a channel without sender as stopped, too.
+        stopped.closed().await;
+    });
+    let (publish, published) = watch::channel(Published::default());
+    spawn_http(&mut tasks, listener, metrics.clone(), published.clone());
+    tasks.spawn(policy::run(client.clone(), publish, metrics.clone()));
+
+    let lead = |stopping| lead(&options, client.clone(), metrics.clone(), published.clone(), stopping);
+    let Some(lease) = options.lease.clone() else {
+        metrics.leader.set(1);
+        return lead(stopping).await;
+    };
+    let mut elector = Elector::new(client.clone(), lease);
+    let mut waiting = stopping.clone();
+    tokio::select! {
+        () = elector.acquire(&metrics) => {}
+        _ = waiting.changed() => return Ok(()),
+    }
+    metrics.leader.set(1);
+    let result = tokio::select! {
+        () = elector.hold(&metrics) => return Err(AppError::LeaseLost),
+        result = lead(stopping) => result,
+    };
+    metrics.leader.set(0);
+    elector.release().await;
+    result
+}
+
+fn spawn_http(
+    tasks: &mut JoinSet<()>,
+    listener: TcpListener,
+    metrics: Arc<Metrics>,
+    published: watch::Receiver<Published>,
+) {
+    match listener.local_addr() {
+        Ok(address) => info!(%address, "serving /healthz, /readyz and /metrics"),
+        Err(error) => warn!(%error, "address of the HTTP server unknown"),
+    }
+    tasks.spawn(async move {
+        // It ends with the process, so that probes are answered to the end.
+        if let Err(error) = http::serve(listener, metrics, published, std::future::pending()).await {
+            warn!(%error, "HTTP server ended");
+        }
+    });
+}
+
+/// Watches, judges and writes until `stopping` changes; then finishes queued writes.
+async fn lead(
+    options: &Options,
+    client: Client,
+    metrics: Arc<Metrics>,
+    mut published: watch::Receiver<Published>,
+    mut stopping: watch::Receiver<bool>,
+) -> Result<(), AppError> {
+    tokio::select! {
+        loaded = published.wait_for(|published| published.loaded) => if loaded.is_err() { return Ok(()) },
+        _ = stopping.changed() => return Ok(()),
+    }
+    let mut engine = Engine::default();
+    let first = published.borrow().clone();
+    let told = tokio::select! {
+        told = record::restore::restore(&client, &first, &metrics, &mut engine) => told,
+        _ = stopping.changed() => return Ok(()),
+    };
+
+    let (status_nudges, event_nudges) = (Arc::new(Nudges::default()), Arc::new(Nudges::default()));
+    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone()]);
+    let judge = Judge::start(engine, fan.clone(), metrics.clone()).map_err(AppError::Thread)?;
+    let board = Arc::new(Board::new(fan.clone()));
+    let settings = Settings {
+        client: client.clone(),
+        watch_timeout: options.watch_timeout,
+        lists: Arc::new(Semaphore::new(options.concurrent_lists)),
+        metrics: metrics.clone(),
+    };
+
+    let mut watching = JoinSet::new();
+    let (catalog, served) = watch::channel(Arc::default());
+    watching.spawn(discovery::run(settings.clone(), catalog));
+    let (policies, in_force) = watch::channel(first.policies.clone());
+    watching.spawn(hand_over(published.clone(), policies, fan));
+    let manager = Manager { settings, judge: judge.clone(), board: board.clone() };
+    watching.spawn(manager.run(in_force, served));
+
+    let (finish, finishing) = watch::channel(false);
+    let sources = Sources { client, judge, board, published, nudges: status_nudges, metrics };
+    let mut recorders = JoinSet::new();
+    recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
+    let sources = Sources { nudges: event_nudges, ..sources };
+    recorders.spawn(record::events::run(sources, told, options.identity.clone(), finishing));
+
+    // An error means that the sender is gone, which is the end, too.
+    let _ = stopping.changed().await;
+    info!("stopping: watches first, then queued writes");
+    watching.shutdown().await;
+    finish.send_replace(true);
+    let finished = tokio::time::timeout(GRACE, async { while recorders.join_next().await.is_some() {} }).await;
+    match finished {
+        Ok(()) => info!("stopped"),
+        Err(_) => warn!(seconds = GRACE.as_secs(), "stopped before every queued write was done"),
+    }
+    Ok(())
+}
+
+/// Hands the set of policies to the manager, and those that are gone to the recorders.
+async fn hand_over(
+    mut published: watch::Receiver<Published>,
+    policies: watch::Sender<Arc<crate::core::policy::PolicySet>>,
+    fan: Fan,
+) {
+    while published.changed().await.is_ok() {
+        let next = published.borrow_and_update().policies.clone();
+        let before = policies.send_replace(next.clone());
+        before.keys().filter(|key| !next.contains_key(*key)).for_each(|key| fan.add(key));
+    }
+}

@@ -1,0 +1,36 @@
+//! The command line, one file per command.
+
+mod crds;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tells when anything in a Kubernetes cluster is wrong, changed, or about to break something else.
+#[derive(Debug, Parser)]
+#[command(
+    name = "polywatch",
+    version,
+    after_help = "Policies are MonitorPolicy objects: kubectl explain monitorpolicy.spec shows their form.",
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<run::Run>),
+    Crds(crds::Crds),
+}
+
+/// Parses the arguments and does what they say.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(command) => command.execute(),
+        Command::Crds(command) => command.execute(),
+    }
+}

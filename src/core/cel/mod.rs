@@ -1,0 +1,58 @@
+//! CEL: the language of rules, conditions, variables and messages.
+//!
+//! In comes the text of an expression and the [`Scope`] it stands in; out comes a [`Program`], or a
+//! [`CompileError`] in words for whoever wrote it. In come a program and the [`Bindings`] of one object;
+//! out comes a bool, a string, or an [`EvalError`]. Whoever compiles policies calls [`compile()`]; the
+//! rules of `core` call [`Program::evaluate_bool`] and [`Program::evaluate_string`].
+//!
+//! ```text
+//! source ── parse ── shape ── names ── kinds ── meter ──▶ Program ─┐
+//!           syntax   limits   resolve  types    charges           ├─ evaluate ──▶ verdict
+//! object tree ────────────────────────────── view ──▶ Bindings ───┘
+//! ```
+//!
+//! Nothing here waits, logs, reads a clock or touches a cluster, and no type of the crate that parses
+//! and evaluates shows outside of this folder.
+//!
+//! **Bounds.** A source has at most [`MAX_EXPRESSION_LENGTH`] characters, its operations nest at most
+//! [`MAX_DEPTH`] deep and its loops [`MAX_LOOPS`]; one evaluation takes at most [`MAX_STEPS`] steps, after
+//! which it fails as [`EvalError::TooCostly`]. Compiling needs [`LARGE_STACK`] bytes of stack and brings
+//! its own ([`with_large_stack`]); evaluating is safe on the 2 MiB of an ordinary thread.
+
+mod compile;
+mod error;
+mod evaluate;
+mod failure;
+mod functions;
+mod kept;
+mod kinds;
+mod meter;
+mod names;
+mod parse;
+mod scope;
+mod shape;
+mod stack;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod view;
+mod weight;
+
+pub use compile::{Program, Want, compile};
+pub use error::{CompileError, EvalError, MAX_COMPILE_MESSAGE, MAX_EVAL_MESSAGE, Position, Text};
+pub use evaluate::{Bindings, Inputs, Variable};
+pub use scope::{Root, Scope};
+pub use stack::{LARGE_STACK, with_large_stack};
+
+/// Most characters of an expression; the CRDs have the same number as `maxLength`.
+pub const MAX_EXPRESSION_LENGTH: usize = 4096;
+/// Most operations within one another. A chain like `a + b + c` nests too, to the left.
+pub const MAX_DEPTH: usize = 200;
+/// Most loops (`all`, `exists`, `map`, …) within one another.
+pub const MAX_LOOPS: usize = 4;
+/// Most steps of one evaluation: about one for each operation inside a loop, for each 10 bytes that are
+/// read or written and for each element that is copied. A loop is charged before it starts, as if it
+/// would not stop early. About a tenth of a second.
+pub const MAX_STEPS: u64 = 1_000_000;
+/// Largest value of a variable, in the same steps: a text of 1.3 MB, or 130,000 numbers.
+pub const MAX_VARIABLE: u64 = 131_072;

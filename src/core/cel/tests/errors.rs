@@ -1,0 +1,363 @@
+use super::*;
+
+#[test]
+fn what_cannot_be_read() {
+    for (source, message) in [
+        ("", "the expression is empty; write one, or leave the field out"),
+        (
+            " \n\t",
+            "the expression is empty; write one, or leave the field out",
+        ),
+        ("1 +", "the expression ends too early (at 1:4)"),
+        ("// only a comment", "the expression ends too early (at 1:18)"),
+        (
+            "object.a\n  && object.b object.c",
+            "unexpected `object` (at 2:15)",
+        ),
+        (
+            "object.a = 1",
+            "unexpected `=`; two things are compared with `==` (at 1:10)",
+        ),
+        (
+            "object.a || | true",
+            "unexpected `|`; write `||` for or (at 1:13)",
+        ),
+        (
+            "object.a && & true",
+            "unexpected `&`; write `&&` for and (at 1:13)",
+        ),
+        (
+            "'abc",
+            "a string is not closed, or has an escape that CEL does not know (at 1:1)",
+        ),
+        (
+            "'a\\z'",
+            "a string is not closed, or has an escape that CEL does not know (at 1:1)",
+        ),
+        ("(object.a", "`)` is missing (at 1:10)"),
+        ("object.a ? true", "the expression ends too early (at 1:16)"),
+        ("😀", "unexpected character `😀` (at 1:1)"),
+        ("'é😀' == object.a b", "unexpected `b` (at 1:18)"),
+        ("true\u{0}", "unexpected character `\u{fffd}` (at 1:5)"),
+        (
+            "if",
+            "`if` is a reserved word of CEL and cannot be a name (at 1:1)",
+        ),
+        (
+            "has(object)",
+            "has() wants a field, as in has(object.spec.field) (at 1:5)",
+        ),
+        (
+            "[1].all(1, true)",
+            "the first argument must be a name, as in list.all(x, …) (at 1:9)",
+        ),
+        (
+            "1 == 99999999999999999999",
+            "this number does not fit into 64 bits (at 1:6)",
+        ),
+        (
+            "Pod{a: 1} == object",
+            "`Pod{…}`: there are no message types to make (at 1:4)",
+        ),
+        (
+            "object.a.matches('(')",
+            "this is not a regular expression (RE2 syntax) (at 1:18)",
+        ),
+    ] {
+        assert_eq!(refusal(source, Want::Bool), message, "{source}");
+    }
+}
+
+#[test]
+fn names_that_do_not_exist() {
+    for (source, message) in [
+        (
+            "objct.spec.x == 1",
+            "there is no variable `objct` (at 1:1); did you mean `object`?",
+        ),
+        (
+            "oldobject != null",
+            "there is no variable `oldobject` (at 1:1); did you mean `oldObject`?",
+        ),
+        (
+            "foo == 1",
+            "there is no variable `foo` (at 1:1); there are object, oldObject, namespaceObject, request, now",
+        ),
+        (
+            "object.a.all(item, itm > 1)",
+            "there is no variable `itm` (at 1:20); did you mean `item`?",
+        ),
+        (
+            "object.a.all(x, x > 1) && x",
+            "there is no variable `x` (at 1:27); there are object, oldObject, namespaceObject, request, now",
+        ),
+        (
+            "variables.a",
+            "there is no variable `variables.a` (at 1:10); there are object, oldObject, namespaceObject, request, now",
+        ),
+        (
+            "request.nme == ''",
+            "there is no variable `request.nme` (at 1:8); did you mean `request.name`?",
+        ),
+        (
+            "object.a.startWith('b')",
+            "there is no function `startWith` (at 1:19); did you mean `startsWith`?",
+        ),
+        ("list.range(1) == [1]", "there is no function `range` (at 1:11)"),
+        ("frobnicate(1)", "there is no function `frobnicate` (at 1:11)"),
+        ("__foo__(1)", "there is no function `__foo__` (at 1:8)"),
+        (
+            "quantity('1Gi').isGreaterThan(quantity('1Mi'))",
+            "the function `isGreaterThan` (at 1:30) of the Kubernetes CEL libraries is not supported yet",
+        ),
+        (
+            "cel.bind(x, 1, x == 1)",
+            "the function `cel.bind` (at 1:9) of the Kubernetes CEL libraries is not supported yet",
+        ),
+        (
+            "object.a.all(x)",
+            "`all` cannot be called like this (at 1:13); write list.all(x, condition)",
+        ),
+        (
+            "object.a.exists(i, v, v == 1)",
+            "`exists` cannot be called like this (at 1:16); write list.exists(x, condition)",
+        ),
+        (
+            "object.a.contains()",
+            "`contains` cannot be called like this (at 1:18); write value.contains(…)",
+        ),
+        (
+            "contains(object.a, 'b')",
+            "`contains` cannot be called like this (at 1:9); write value.contains(…)",
+        ),
+        (
+            "object.a.substring(1, 2, 3) == ''",
+            "`substring` cannot be called like this (at 1:19); write value.substring(1 to 2 arguments)",
+        ),
+        (
+            "authorizer.group('apps').check('get').allowed()",
+            "there is no function `allowed` (at 1:46)",
+        ),
+        (
+            "authorizer == null",
+            "`authorizer` exists only while a request is admitted (at 1:1), not when objects are watched; \
+             rewrite the expression without it",
+        ),
+        (
+            "'system:masters' in request.userInfo.groups",
+            "`request.userInfo` exists only while a request is admitted (at 1:28), not when objects are watched; \
+             rewrite the expression without it",
+        ),
+        (
+            "request['userInfo'] == 1",
+            "`request.userInfo` exists only while a request is admitted (at 1:8), not when objects are watched; \
+             rewrite the expression without it",
+        ),
+    ] {
+        assert_eq!(refusal(source, Want::Bool), message, "{source}");
+    }
+}
+
+#[test]
+fn a_scope_without_old_object_says_so() {
+    let error =
+        compile("oldObject == null", &Scope::new(&[Root::Object]), Want::Bool).expect_err("not there");
+    assert_eq!(
+        error.to_string(),
+        "there is no variable `oldObject` (at 1:1); there are object"
+    );
+}
+
+#[test]
+fn rules_that_are_no_verdicts() {
+    for (source, got) in [
+        ("1", "a number (at 1:1)"),
+        ("'yes'", "a string (at 1:1)"),
+        ("[true]", "a list (at 1:1)"),
+        ("{'a': true}", "a map (at 1:1)"),
+        ("null", "null (at 1:1)"),
+        ("now", "a timestamp (at 1:1)"),
+        ("object", "a map or null (at 1:1)"),
+        ("size(object.a)", "a number (at 1:5)"),
+        ("string(object.a)", "a string (at 1:7)"),
+        (
+            "object.a + object.b",
+            "a number or a string or bytes or a list or a timestamp or a duration (at 1:10)",
+        ),
+        ("'a' + object.b", "a string (at 1:5)"),
+        ("object.a * 2", "a number (at 1:10)"),
+        ("object.a.map(x, x == 1)", "a list (at 1:13)"),
+        ("object.?a", "an optional (at 1:7)"),
+        ("object.a ? true : 'no'", "a string (at 1:19)"),
+        ("object.a && 'b'", "a string (at 1:13)"),
+        ("!size(object.a)", "a number (at 1:6)"),
+        ("object.a.sortBy(x, x)", "a list (at 1:16)"),
+    ] {
+        assert_eq!(
+            refusal(source, Want::Bool),
+            format!("this is {got}, want a bool; compare it with something")
+        );
+    }
+    for source in [
+        "object.a",
+        "object.a.all(x, x)",
+        "object.a ? object.b : true",
+        "object.?a.orValue(true)",
+    ] {
+        rule(source);
+    }
+}
+
+#[test]
+fn messages_that_are_no_texts() {
+    for (source, got) in [
+        ("true", "a bool (at 1:1)"),
+        ("object.a == 1", "a bool (at 1:10)"),
+        ("object.a > 1 ? 'many' : 0", "a number (at 1:25)"),
+        ("object.a.exists(x, x)", "a bool (at 1:16)"),
+        ("object.a.existsOne(x, x)", "a bool (at 1:19)"),
+        ("['a']", "a list (at 1:1)"),
+        ("object.a.size()", "a number (at 1:14)"),
+        ("has(object.a)", "a bool (at 1:4)"),
+    ] {
+        assert_eq!(
+            refusal(source, Want::String),
+            format!("this is {got}, want a string; use string(…) to convert it")
+        );
+    }
+}
+
+#[test]
+fn what_fails_on_an_object() {
+    for (source, message) in [
+        ("object.spec.missing == 1", "no such key: missing"),
+        ("object.metadata.labels['owner'] == 'a'", "no such key: owner"),
+        // the key is a value of the object
+        (
+            "object.metadata.labels[object.status.phase] == 'a'",
+            "no such key",
+        ),
+        ("object.metadata.name", "evaluated to a string, want a bool"),
+        ("object.spec", "evaluated to a map, want a bool"),
+        ("object.metadata.name.x == 1", "a string has no fields"),
+        (
+            "object.metadata.name + 1 == 2",
+            "`+` does not take a string and an int",
+        ),
+        (
+            "object.status.restarts + 0.5 > 1.0",
+            "`+` does not take an int and a double",
+        ),
+        (
+            "object.metadata.name < 1",
+            "`<` does not take a string and an int",
+        ),
+        ("object.spec.containers[9].name == ''", "index out of bounds"),
+        (
+            "object.spec.containers['a'] == 1",
+            "`[]` does not take a list and a string",
+        ),
+        ("1 / object.spec.priority == 1", "division by zero"),
+        (
+            "object.status.restarts + 9223372036854775807 > 0",
+            "`+` overflows",
+        ),
+        (
+            "object.metadata.name.all(x, x)",
+            "a string is looped over; want a list or a map",
+        ),
+        (
+            "object.metadata.name && true",
+            "`&&` does not take a string and a bool",
+        ),
+        (
+            "object.metadata.name ? true : false",
+            "a string is used as a bool",
+        ),
+        (
+            "object.status.restarts.startsWith('7')",
+            "`startsWith()` does not work on an int with a string",
+        ),
+        ("size(object.status.restarts) == 1", "`size` does not take an int"),
+        (
+            "timestamp(object.metadata.name) < now",
+            "`timestamp`: want a time such as 2024-05-01T12:00:00Z",
+        ),
+        (
+            "duration(object.metadata.name) < duration('1s')",
+            "`duration`: want a duration such as 1h30m",
+        ),
+        (
+            "int(object.metadata.name) == 1",
+            "`int`: the value cannot be converted",
+        ),
+        ("object.?missing.value() == 1", "`value`: the optional is empty"),
+        (
+            "'a'.matches(object.metadata.name + '(')",
+            "`matches`: this is not a regular expression (RE2 syntax)",
+        ),
+        (
+            "[object.metadata.name, 1].join() == ''",
+            "`join`: want a list of strings",
+        ),
+        (
+            "{object.kind: 1, 'Pod': 2} == {}",
+            "a map is given the same key twice",
+        ),
+        (
+            "lists.range(-1) == []",
+            "`lists.range`: want a number from 0 to 1000000",
+        ),
+    ] {
+        assert_eq!(fault(source, &pod()), message, "{source}");
+    }
+}
+
+#[test]
+fn no_error_repeats_what_a_secret_holds() {
+    let secret =
+        tree(&json!({"kind": "Secret", "n": 1, "data": {"password": "hunter2", "list": ["hunter2"]}}));
+    for source in [
+        "object.data.password + 1 == 2",
+        "1 + object.data.password == 2",
+        "object.data < 1",
+        "1 < object.data.list",
+        "object.data - object.data == 1",
+        "object[object.data.password] == 1",
+        "object.data.list[object.data.password] == 1",
+        "object.data.list[0.5] == 1",
+        "timestamp(object.data.password) == now",
+        "duration(object.data.password) == duration('1s')",
+        "int(object.data.password) == 1",
+        "double(object.data.password) == 1.0",
+        "base64.decode(object.data.password + '!') == b''",
+        "'a'.matches(object.data.password + '(')",
+        "object.data.password.format([1]) == '' || object.data.list[1] == ''",
+        "'%d'.format([object.data.password]) == ''",
+        "{object.data: 1} == {}",
+        "{object.data.password: 1, 'hunter' + '2': 2} == {}",
+        "now.getHours(object.data.password) == 1",
+        "object.data.password",
+        "object.data.list.map(x, x + 1) == []",
+        "object.data.list.sort() == 1 || math.greatest(object.data.list) == 1",
+        "object.data.password.charAt(99) == ''",
+    ] {
+        assert!(!fault(source, &secret).contains("hunter2"), "{source}");
+    }
+}
+
+#[test]
+fn every_function_in_the_table_exists() {
+    // Called with what no overload takes, a function that exists complains about types.
+    for function in super::super::functions::FUNCTIONS {
+        if function.name.contains('@') {
+            continue; // made by macros, which other tests use
+        }
+        let args =
+            vec!["optional.none"; function.args.1].join("(), ") + if function.args.1 > 0 { "()" } else { "" };
+        let target = if function.member { "type(1)." } else { "" };
+        let source = format!("dyn({target}{}({args})) == 1 || object.missing", function.name);
+        let message = fault(&source, &pod());
+        assert!(!message.contains("there is no"), "{source}: {message}");
+    }
+}

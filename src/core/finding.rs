@@ -1,0 +1,145 @@
+//! Findings, and how they come and go.
+
+use std::fmt;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+/// How bad a finding is; the order is from harmless to worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Should be mended some day.
+    Low,
+    /// Should be mended soon.
+    Medium,
+    /// Will hurt users if it stays.
+    High,
+    /// Hurts users now.
+    Critical,
+}
+
+impl Severity {
+    /// All, in order.
+    pub const ALL: [Severity; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
+    /// The lower-case name that policies and metrics use.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Names a policy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PolicyKey(pub Arc<str>);
+
+impl fmt::Display for PolicyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Names one object of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId {
+    /// Group and version, as in `apiVersion`.
+    pub api_version: Arc<str>,
+    /// Kind.
+    pub kind: Arc<str>,
+    /// Namespace; none for cluster scoped objects.
+    pub namespace: Option<Arc<str>>,
+    /// Name.
+    pub name: Arc<str>,
+    /// Tells an object from a later one of the same name. Where the server gives none, namespace and name.
+    pub uid: Arc<str>,
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{} {}/{}", self.kind, namespace, self.name),
+            None => write!(f, "{} {}", self.kind, self.name),
+        }
+    }
+}
+
+/// What makes a finding the same finding: one rule, one object, seen through one selection of the policy.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FindingKey {
+    /// Name of the rule.
+    pub rule: Arc<str>,
+    /// Name of the selection that found the object.
+    pub selection: Arc<str>,
+    /// [`ObjectId::uid`].
+    pub uid: Arc<str>,
+}
+
+/// An object that does not satisfy a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// Its identity.
+    pub key: FindingKey,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The object.
+    pub object: ObjectId,
+    /// What is wrong: one line, bounded (see [`crate::core::rules::MAX_MESSAGE_LEN`]).
+    pub message: Arc<str>,
+    /// When it opened.
+    pub since: Timestamp,
+}
+
+/// Why a finding is no longer open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Resolution {
+    /// The object satisfies the rule now.
+    Compliant,
+    /// The object is gone.
+    ObjectGone,
+    /// The policy no longer selects the object.
+    NotSelected,
+    /// A complete list no longer has it: it is gone, or the policy came to select other objects.
+    NotSeen,
+    /// The rule or its policy changed so that it no longer applies.
+    RuleGone,
+}
+
+impl Resolution {
+    /// How messages put it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Compliant => "the object is compliant again",
+            Self::ObjectGone => "the object is gone",
+            Self::NotSelected => "the policy no longer selects the object",
+            Self::NotSeen => "the object is gone or no longer selected",
+            Self::RuleGone => "the rule no longer exists",
+        }
+    }
+}
+
+/// A change of what is open.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transition {
+    /// A finding opened.
+    Opened(Arc<Finding>),
+    /// The message or severity of an open finding changed.
+    Changed(Arc<Finding>),
+    /// A finding is no longer open.
+    Resolved(Arc<Finding>, Resolution),
+}
+
+impl Transition {
+    /// The finding that it is about.
+    pub fn finding(&self) -> &Arc<Finding> {
+        match self {
+            Self::Opened(finding) | Self::Changed(finding) | Self::Resolved(finding, _) => finding,
+        }
+    }
+}

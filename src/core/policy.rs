@@ -1,0 +1,148 @@
+//! A policy after compiling: all that the engine and the watches need, and nothing of its spec.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::cel::{Program, Root, Variable};
+use super::finding::PolicyKey;
+use super::labels::LabelMatcher;
+use super::rules::CompiledRule;
+use super::tree::Node;
+
+/// Every policy that is in force, by key. Published whole; readers compare, they are not told differences.
+pub type PolicySet = BTreeMap<PolicyKey, Arc<CompiledPolicy>>;
+
+/// One policy, compiled.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    /// Which policy.
+    pub key: PolicyKey,
+    /// UID of its object: a policy of the same name that was created later is another policy.
+    pub uid: Arc<str>,
+    /// Generation of the spec that was compiled.
+    pub generation: i64,
+    /// True when the policy asks not to be judged.
+    pub suspended: bool,
+    /// What to watch.
+    pub selections: Vec<Selection>,
+    /// An object is judged only if all of these are true.
+    pub match_conditions: Vec<Condition>,
+    /// Values that the other expressions may read, in the order of the spec.
+    pub variables: Vec<Variable>,
+    /// The rules that compiled.
+    pub rules: Vec<CompiledRule>,
+    /// What did not compile. The rest of the policy is in force nevertheless.
+    pub problems: Vec<Problem>,
+}
+
+impl CompiledPolicy {
+    /// Whether any expression reads this name.
+    pub fn uses(&self, root: Root) -> bool {
+        let conditions = self.match_conditions.iter().map(|condition| &condition.program);
+        let variables = self.variables.iter().map(|variable| &variable.program);
+        let rules = self.rules.iter().flat_map(CompiledRule::programs);
+        conditions.chain(variables).chain(rules).any(|program| program.uses(root))
+    }
+
+    /// Whether judging it needs the namespaces of the cluster.
+    pub fn needs_namespaces(&self) -> bool {
+        self.selections.iter().any(|s| s.filter.labels.is_some()) || self.uses(Root::NamespaceObject)
+    }
+}
+
+/// A match condition.
+#[derive(Debug, Clone)]
+pub struct Condition {
+    /// Its name in the policy.
+    pub name: Arc<str>,
+    /// True for objects that are to be judged.
+    pub program: Program,
+}
+
+/// Why a part of a policy is not in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the field, such as `spec.rules[2].expression`.
+    pub field: String,
+    /// The rule that is not in force because of it, when it is one.
+    pub rule: Option<Arc<str>>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// One entry of `spec.resources`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Selection {
+    /// How rules refer to it.
+    pub name: Arc<str>,
+    /// What the API server is asked for.
+    pub target: Target,
+    /// What is sorted out here.
+    pub filter: NamespaceFilter,
+    /// Set when the selection is written so that nothing can be asked for.
+    pub invalid: Option<String>,
+}
+
+/// The part of a selection that the API server applies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Version; none follows the version that the server prefers.
+    pub version: Option<String>,
+    /// Kind.
+    pub kind: String,
+    /// Only in these namespaces; empty for all.
+    pub namespaces: BTreeSet<String>,
+    /// Only objects with these names; empty for all.
+    pub names: BTreeSet<String>,
+    /// Text of the label selector; empty for all.
+    pub label_selector: String,
+    /// Text of the field selector; empty for all.
+    pub field_selector: String,
+}
+
+impl Target {
+    /// `apiVersion/kind` as the user wrote it, for messages.
+    pub fn display(&self) -> String {
+        let version = self.version.as_deref().unwrap_or("*");
+        match self.group.as_str() {
+            "" => format!("{version} {}", self.kind),
+            group => format!("{group}/{version} {}", self.kind),
+        }
+    }
+}
+
+/// The part of a selection that is applied here, because the API server cannot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamespaceFilter {
+    /// Only objects in namespaces whose labels match.
+    pub labels: Option<LabelMatcher>,
+    /// No objects in these namespaces.
+    pub exclude: BTreeSet<Arc<str>>,
+}
+
+impl NamespaceFilter {
+    /// Whether it lets everything through.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_none() && self.exclude.is_empty()
+    }
+
+    /// Whether an object in `namespace` passes. `labels_of` gives the labels of a namespace when it exists.
+    ///
+    /// As in admission policies, a cluster scoped object passes a label selector for namespaces.
+    pub fn admits<'a>(
+        &self,
+        namespace: Option<&str>,
+        labels_of: impl Fn(&str) -> Option<Option<&'a Node>>,
+    ) -> bool {
+        let Some(namespace) = namespace else { return true };
+        if self.exclude.contains(namespace) {
+            return false;
+        }
+        match &self.labels {
+            None => true,
+            Some(matcher) => labels_of(namespace).is_some_and(|labels| matcher.matches(labels)),
+        }
+    }
+}

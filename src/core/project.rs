@@ -1,0 +1,518 @@
+//! Projection: the fields of an object that are kept, decided while its bytes are parsed.
+//!
+//! A [`Projection`] belongs to one watch. It decodes an object straight from any serde deserializer into a
+//! [`ProjectedObject`] and skips what nobody reads without building it. It never fails on the shape of an
+//! object: a watch line that is JSON becomes an object, whatever is in it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::event::ObjectKey;
+use super::finding::ObjectId;
+use super::tree::{Interner, Node};
+
+/// Levels of nesting that are kept. What lies deeper is null; the parser itself never recurses further, so
+/// that no object can overflow a stack.
+pub const MAX_DEPTH: usize = 96;
+
+/// What replaces the values of a Secret, so that no rule, message or log can show them.
+pub const REDACTED: &str = "<redacted>";
+
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// The field paths to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    keep_rest: bool,
+    children: BTreeMap<Box<str>, Option<Paths>>,
+}
+
+impl Paths {
+    /// Whole objects, without `metadata.managedFields`.
+    pub fn whole() -> Self {
+        let metadata = Paths { keep_rest: true, children: BTreeMap::from([("managedFields".into(), None)]) };
+        Paths { keep_rest: true, children: BTreeMap::from([("metadata".into(), Some(metadata))]) }
+    }
+
+    /// Only these paths. Each is a list of map keys; lists on the way are passed through element by element.
+    pub fn only<'a>(paths: impl IntoIterator<Item = &'a [&'a str]>) -> Self {
+        let mut root = Paths { keep_rest: false, children: BTreeMap::new() };
+        for path in paths {
+            let mut at = &mut root;
+            for key in path {
+                at = at
+                    .children
+                    .entry((*key).into())
+                    .or_insert_with(|| Some(Paths { keep_rest: false, children: BTreeMap::new() }))
+                    .get_or_insert_with(|| Paths { keep_rest: false, children: BTreeMap::new() });
+            }
+            at.keep_rest = true;
+        }
+        root
+    }
+
+    fn child(&self, key: &str) -> Keep<'_> {
+        match self.children.get(key) {
+            Some(Some(paths)) => Keep::Some(paths),
+            Some(None) => Keep::Nothing,
+            None if self.keep_rest => Keep::All,
+            None => Keep::Nothing,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Keep<'a> {
+    All,
+    Some(&'a Paths),
+    Nothing,
+}
+
+/// How the objects of one watch are decoded.
+#[derive(Debug)]
+pub struct Projection {
+    paths: Paths,
+    api_version: Arc<str>,
+    kind: Arc<str>,
+    interner: Interner,
+}
+
+impl Projection {
+    /// For objects of this kind. Items of a list carry no `apiVersion` and `kind` of their own, so both are
+    /// given here.
+    pub fn new(paths: Paths, api_version: &str, kind: &str) -> Self {
+        Self { paths, api_version: api_version.into(), kind: kind.into(), interner: Interner::default() }
+    }
+
+    /// Decodes one object.
+    ///
+    /// # Errors
+    /// Only when the bytes are not what the deserializer expects, or the value is not a map.
+    pub fn decode<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<ProjectedObject, D::Error> {
+        let mut root = Seed { keep: Keep::Some(&self.paths), interner: &self.interner, depth: 0 }
+            .deserialize(deserializer)?;
+        let Node::Map(entries) = &mut root else {
+            return Err(D::Error::custom("a Kubernetes object must be a JSON object"));
+        };
+        let mut fields = std::mem::take(entries).into_vec();
+        for (key, value) in [("apiVersion", &self.api_version), ("kind", &self.kind)] {
+            if !fields.iter().any(|(k, _)| &**k == key) {
+                fields.push((self.interner.intern(key), Node::Str(value.clone())));
+            }
+        }
+        if &*self.api_version == "v1" && &*self.kind == "Secret" {
+            redact_secret(&mut fields, &self.interner);
+        }
+        *entries = fields.into();
+        Ok(ProjectedObject::new(root, self.api_version.clone(), self.kind.clone()))
+    }
+}
+
+/// Keys stay, so that rules can ask for them; values go, and with them the copy that `kubectl apply` keeps.
+fn redact_secret(fields: &mut [(Arc<str>, Node)], interner: &Interner) {
+    let hidden = interner.intern(REDACTED);
+    for (key, value) in fields {
+        match (&**key, value) {
+            ("data" | "stringData", Node::Map(entries)) => {
+                for (_, value) in entries {
+                    *value = Node::Str(hidden.clone());
+                }
+            }
+            ("metadata", Node::Map(entries)) => {
+                for (_, annotations) in entries.iter_mut().filter(|(key, _)| &**key == "annotations") {
+                    if let Node::Map(annotations) = annotations {
+                        for (_, value) in annotations.iter_mut().filter(|(key, _)| &**key == LAST_APPLIED) {
+                            *value = Node::Str(hidden.clone());
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The kept fields of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectedObject {
+    root: Node,
+    id: ObjectId,
+    resource_version: Arc<str>,
+    fingerprint: u64,
+}
+
+impl ProjectedObject {
+    fn new(root: Node, api_version: Arc<str>, kind: Arc<str>) -> Self {
+        let text = |key| root.str_at(&["metadata", key]).cloned();
+        let empty: Arc<str> = Arc::from("");
+        let namespace = text("namespace").filter(|n| !n.is_empty());
+        let name = text("name").unwrap_or_else(|| empty.clone());
+        let uid = text("uid").unwrap_or_else(|| match &namespace {
+            Some(namespace) => format!("{namespace}/{name}").into(),
+            None => name.clone(),
+        });
+        let resource_version = text("resourceVersion").unwrap_or(empty);
+        let mut hasher = DefaultHasher::new();
+        fingerprint(&root, Position::Root, &mut hasher);
+        Self {
+            id: ObjectId { api_version, kind, namespace, name, uid },
+            resource_version,
+            fingerprint: hasher.finish(),
+            root,
+        }
+    }
+
+    /// The kept fields.
+    pub fn root(&self) -> &Node {
+        &self.root
+    }
+
+    /// Which object it is.
+    pub fn id(&self) -> &ObjectId {
+        &self.id
+    }
+
+    /// Its name within the watch.
+    pub fn key(&self) -> ObjectKey {
+        ObjectKey { namespace: self.id.namespace.clone(), name: self.id.name.clone() }
+    }
+
+    /// `metadata.resourceVersion`, empty when the object has none.
+    pub fn resource_version(&self) -> &str {
+        &self.resource_version
+    }
+
+    /// Equal for two states of an object that no rule can tell apart: a hash of all kept fields but
+    /// `metadata.resourceVersion`. Comparable within one process only.
+    pub fn fingerprint(&self) -> u64 {
+        self.fingerprint
+    }
+
+    /// `metadata.labels`.
+    pub fn labels(&self) -> Option<&Node> {
+        self.root.at(&["metadata", "labels"])
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Position {
+    Root,
+    Metadata,
+    Below,
+}
+
+fn fingerprint(node: &Node, position: Position, hasher: &mut DefaultHasher) {
+    match node {
+        Node::Null => hasher.write_u8(0),
+        Node::Bool(b) => hasher.write_u8(if *b { 2 } else { 1 }),
+        Node::Int(i) => {
+            hasher.write_u8(3);
+            hasher.write_i64(*i);
+        }
+        Node::Double(d) => {
+            hasher.write_u8(4);
+            hasher.write_u64(d.to_bits());
+        }
+        Node::Str(s) => {
+            hasher.write_u8(5);
+            s.hash(hasher);
+        }
+        Node::List(items) => {
+            hasher.write_u8(6);
+            hasher.write_usize(items.len());
+            items.iter().for_each(|item| fingerprint(item, Position::Below, hasher));
+        }
+        Node::Map(entries) => {
+            hasher.write_u8(7);
+            for (key, value) in entries {
+                let below = match (position, &**key) {
+                    (Position::Root, "metadata") => Position::Metadata,
+                    (Position::Metadata, "resourceVersion") => continue,
+                    _ => Position::Below,
+                };
+                key.hash(hasher);
+                fingerprint(value, below, hasher);
+            }
+            hasher.write_u8(8);
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed<'a> {
+    keep: Keep<'a>,
+    interner: &'a Interner,
+    depth: usize,
+}
+
+impl<'a> Seed<'a> {
+    fn below(self, keep: Keep<'a>) -> Self {
+        Seed { keep, depth: self.depth + 1, ..self }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Node;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        // Skipping is iterative in serde_json, building is recursive: beyond the limit only the first is safe.
+        if self.depth >= MAX_DEPTH || matches!(self.keep, Keep::Nothing) {
+            return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Node::Null);
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Node, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
+        self.deserialize(deserializer)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Node, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Node, E> {
+        Ok(Node::Int(value))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Node, E> {
+        // Beyond i64 the API server's own decoding falls back to a double, too.
+        Ok(i64::try_from(value).map_or(Node::Double(value as f64), Node::Int))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Node, E> {
+        Ok(Node::Double(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Node, E> {
+        Ok(Node::Str(self.interner.intern(value)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed(self.below(self.keep))? {
+            list.push(item);
+        }
+        Ok(Node::List(list.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+        let mut map: Vec<(Arc<str>, Node)> = Vec::new();
+        while let Some(key) = entries.next_key_seed(Key(self.interner))? {
+            let keep = match self.keep {
+                Keep::Some(paths) => paths.child(&key),
+                other => other,
+            };
+            if let Keep::Nothing = keep {
+                entries.next_value::<IgnoredAny>()?;
+                continue;
+            }
+            let value = entries.next_value_seed(self.below(keep))?;
+            map.push((key, value));
+        }
+        Ok(Node::Map(map.into()))
+    }
+}
+
+struct Key<'a>(&'a Interner);
+
+impl<'de> DeserializeSeed<'de> for Key<'_> {
+    type Value = Arc<str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Arc<str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key<'_> {
+    type Value = Arc<str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map key")
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Arc<str>, E> {
+        Ok(self.0.intern(value))
+    }
+}
+
+/// Builders for tests of this crate.
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// The tree of a JSON text.
+    pub fn node(json: &str) -> Node {
+        let interner = Interner::default();
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        Seed { keep: Keep::All, interner: &interner, depth: 0 }
+            .deserialize(&mut deserializer)
+            .expect("test JSON")
+    }
+
+    /// A whole object from JSON that names its apiVersion and kind.
+    pub fn object(json: &str) -> Arc<ProjectedObject> {
+        let tree = node(json);
+        let text = |key| tree.str_at(&[key]).expect("apiVersion and kind").to_string();
+        let projection = Projection::new(Paths::whole(), &text("apiVersion"), &text("kind"));
+        Arc::new(projection.decode(&mut serde_json::Deserializer::from_str(json)).expect("test object"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::{node, object};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn decode(paths: Paths, json: &str) -> ProjectedObject {
+        Projection::new(paths, "v1", "Pod")
+            .decode(&mut serde_json::Deserializer::from_str(json))
+            .expect("decodes")
+    }
+
+    #[test]
+    fn whole_objects_lose_only_their_managed_fields() {
+        let pod = decode(
+            Paths::whole(),
+            r#"{"metadata":{"name":"a","namespace":"n","uid":"u","managedFields":[{"manager":"x"}]},"spec":{"n":1}}"#,
+        );
+        assert_eq!(pod.root().at(&["metadata", "managedFields"]), None);
+        assert_eq!(pod.root().at(&["spec", "n"]), Some(&Node::Int(1)));
+        assert_eq!(pod.id().to_string(), "Pod n/a");
+        // Items of a list carry neither, yet rules may read both.
+        assert_eq!(pod.root().str_at(&["kind"]).map(|s| &**s), Some("Pod"));
+        assert_eq!(pod.root().str_at(&["apiVersion"]).map(|s| &**s), Some("v1"));
+    }
+
+    #[test]
+    fn only_the_named_paths_are_kept_through_lists() {
+        let paths = Paths::only([
+            &["metadata", "name"][..],
+            &["spec", "containers", "image"],
+            &["spec", "nodeName"],
+        ]);
+        let pod = decode(
+            paths,
+            r#"{"metadata":{"name":"a","labels":{"x":"y"}},"spec":{"nodeName":"n1","containers":[{"image":"i","env":[1]},{"image":"j"}]},"status":{"phase":"x"}}"#,
+        );
+        assert_eq!(pod.root().at(&["metadata", "labels"]), None);
+        assert_eq!(pod.root().get("status"), None);
+        assert_eq!(
+            pod.root().at(&["spec", "containers"]),
+            Some(&node(r#"[{"image":"i"},{"image":"j"}]"#))
+        );
+    }
+
+    #[test]
+    fn numbers_follow_the_api_server() {
+        let tree = node("[1, -1, 9223372036854775807, 18446744073709551615, 1.5, 1e3]");
+        assert_eq!(
+            tree.items(),
+            [
+                Node::Int(1),
+                Node::Int(-1),
+                Node::Int(i64::MAX),
+                Node::Double(18_446_744_073_709_551_615.0),
+                Node::Double(1.5),
+                Node::Double(1000.0),
+            ]
+        );
+    }
+
+    #[test]
+    fn nesting_beyond_the_limit_is_cut_and_does_not_fail() {
+        let deep = format!(
+            r#"{{"metadata":{{"name":"deep"}},"spec":{}1{}}}"#,
+            r#"{"a":"#.repeat(5_000),
+            "}".repeat(5_000)
+        );
+        let pod = decode(Paths::whole(), &deep);
+        let mut levels = 0;
+        let mut at = pod.root().get("spec");
+        while let Some(next) = at.and_then(|n| n.get("a")) {
+            at = Some(next);
+            levels += 1;
+        }
+        assert_eq!(levels, MAX_DEPTH - 1);
+        assert_eq!(at, Some(&Node::Null));
+    }
+
+    #[test]
+    fn the_fingerprint_ignores_only_the_resource_version() {
+        let pod = |rv: &str, phase: &str, spec_rv: &str| {
+            object(&format!(
+                r#"{{"apiVersion":"v1","kind":"Pod","metadata":{{"name":"a","resourceVersion":"{rv}"}},"spec":{{"resourceVersion":"{spec_rv}"}},"status":{{"phase":"{phase}"}}}}"#
+            ))
+            .fingerprint()
+        };
+        assert_eq!(pod("1", "Running", "x"), pod("2", "Running", "x"));
+        assert_ne!(pod("1", "Running", "x"), pod("1", "Pending", "x"));
+        assert_ne!(pod("1", "Running", "x"), pod("1", "Running", "y"));
+    }
+
+    #[test]
+    fn secrets_keep_their_keys_and_lose_their_values() {
+        let secret = object(
+            r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","annotations":{"kubectl.kubernetes.io/last-applied-configuration":"hunter2","a":"b"}},"data":{"password":"aHVudGVyMg=="},"stringData":{"p":"hunter2"},"type":"Opaque"}"#,
+        );
+        let text = format!("{:?}", secret.root());
+        assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg"), "{text}");
+        assert_eq!(secret.root().str_at(&["data", "password"]).map(|s| &**s), Some(REDACTED));
+        assert_eq!(secret.root().str_at(&["metadata", "annotations", "a"]).map(|s| &**s), Some("b"));
+        assert_eq!(secret.root().str_at(&["type"]).map(|s| &**s), Some("Opaque"));
+    }
+
+    #[test]
+    fn an_object_without_uid_is_known_by_its_name() {
+        let pod = decode(Paths::whole(), r#"{"metadata":{"name":"a","namespace":"n"}}"#);
+        assert_eq!(&*pod.id().uid, "n/a");
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            "[a-z]{0,3}".prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::btree_map("[a-c]", inner, 0..4)
+                    .prop_map(|m| serde_json::Value::Object(m.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What a projection keeps is what the whole object has at that path.
+        #[test]
+        fn kept_paths_equal_the_whole_object(value in json(), first in "[a-c]", second in "[a-c]") {
+            let text = serde_json::json!({"metadata": {"name": "x"}, "spec": value}).to_string();
+            let whole = decode(Paths::whole(), &text);
+            let path = ["spec", first.as_str(), second.as_str()];
+            let part = decode(Paths::only([&path[..]]), &text);
+            prop_assert_eq!(whole.root().at(&path), part.root().at(&path));
+        }
+    }
+}

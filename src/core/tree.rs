@@ -1,0 +1,119 @@
+//! The value tree that a projected object is kept as.
+//!
+//! Built once while the watch bytes are parsed, never changed afterwards, shared by all policies that
+//! watch the object. Map keys and short strings repeat between objects and are shared through an
+//! [`Interner`].
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One value of a Kubernetes object, as JSON has it.
+///
+/// Numbers follow the API server's rule for CEL: a JSON number without fraction or exponent that fits
+/// 64 bits is an integer, anything else a double.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    /// JSON null, and what was too deep to keep (see [`crate::core::project::MAX_DEPTH`]).
+    Null,
+    /// JSON true or false.
+    Bool(bool),
+    /// A whole number within 64 bits, signed.
+    Int(i64),
+    /// Any other number.
+    Double(f64),
+    /// A string.
+    Str(Arc<str>),
+    /// A list.
+    List(Box<[Node]>),
+    /// A map, in the order the API server wrote it; keys are unique.
+    Map(Box<[(Arc<str>, Node)]>),
+}
+
+impl Node {
+    /// The value under `key`, when this is a map that has it.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match self {
+            Node::Map(entries) => entries.iter().find(|(k, _)| &**k == key).map(|(_, v)| v),
+            _ => None,
+        }
+    }
+
+    /// The value at a path of map keys, when every step is there.
+    pub fn at(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    /// The string, when this is one.
+    pub fn as_str(&self) -> Option<&Arc<str>> {
+        match self {
+            Node::Str(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The string at a path of map keys.
+    pub fn str_at(&self, path: &[&str]) -> Option<&Arc<str>> {
+        self.at(path).and_then(Node::as_str)
+    }
+
+    /// Entries of a map; nothing for any other value.
+    pub fn entries(&self) -> &[(Arc<str>, Node)] {
+        match self {
+            Node::Map(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Elements of a list; nothing for any other value.
+    pub fn items(&self) -> &[Node] {
+        match self {
+            Node::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// What this value is called in messages to users: CEL's names for its types.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Node::Null => "null",
+            Node::Bool(_) => "bool",
+            Node::Int(_) => "int",
+            Node::Double(_) => "double",
+            Node::Str(_) => "string",
+            Node::List(_) => "list",
+            Node::Map(_) => "map",
+        }
+    }
+}
+
+/// Shares equal strings between the objects of one watch.
+///
+/// Bounded: once [`Interner::LIMIT`] distinct strings are known, new ones are no longer remembered.
+#[derive(Debug, Default)]
+pub struct Interner {
+    known: Mutex<HashSet<Arc<str>>>,
+}
+
+impl Interner {
+    /// Most distinct strings remembered.
+    pub const LIMIT: usize = 16_384;
+    /// Longest string, in bytes, worth sharing.
+    pub const MAX_LEN: usize = 64;
+
+    /// The shared copy of `text`.
+    pub fn intern(&self, text: &str) -> Arc<str> {
+        if text.len() > Self::MAX_LEN {
+            return Arc::from(text);
+        }
+        // A panic while the set was held cannot leave it half written: inserting is the last step.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = known.get(text) {
+            return shared.clone();
+        }
+        let shared: Arc<str> = Arc::from(text);
+        if known.len() < Self::LIMIT {
+            known.insert(shared.clone());
+        }
+        shared
+    }
+}

@@ -1,0 +1,219 @@
+//! The thread that owns the engine's time: object events in, nudges out.
+//!
+//! Rules run here and nowhere else, on a stack of their own size. Streams wait when the queue is full, each for
+//! itself; recorders read reports between two inputs.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+
+use crate::core::engine::{Assignment, Engine, Outcome, PolicyReport};
+use crate::core::event::{ObjectEvent, WatchId};
+use crate::core::finding::{Finding, PolicyKey, Transition};
+use crate::metrics::{Metrics, ResourceLabel};
+use crate::nudge::Fan;
+
+/// Inputs that may wait; beyond it streams wait.
+const QUEUE: usize = 1024;
+/// Stack of the thread; evaluating an expression of the greatest depth takes less than a quarter of it.
+const STACK_SIZE: usize = 8 * 1024 * 1024;
+/// Objects judged again in one go, between two events.
+const SLICE: usize = 64;
+/// Longest pause without looking at the clock for policies that read it.
+const IDLE: Duration = Duration::from_secs(5);
+
+enum Input {
+    Assign(Assignment),
+    Event(WatchId, Arc<ResourceLabel>, ObjectEvent),
+}
+
+/// Handle to the thread. The thread ends when the last clone is gone.
+#[derive(Clone)]
+pub struct Judge {
+    engine: Arc<Mutex<Engine>>,
+    inputs: mpsc::Sender<Input>,
+    metrics: Arc<Metrics>,
+}
+
+impl Judge {
+    /// Starts the thread around an engine, which may hold restored findings already.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn start(engine: Engine, fan: Fan, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let (inputs, queue) = mpsc::channel(QUEUE);
+        let engine = Arc::new(Mutex::new(engine));
+        let worker = Worker {
+            engine: engine.clone(),
+            fan,
+            metrics: metrics.clone(),
+            counted: HashMap::new(),
+            clock: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
+        };
+        thread::Builder::new().name("judge".into()).stack_size(STACK_SIZE).spawn(move || worker.run(queue))?;
+        Ok(Self { engine, inputs, metrics })
+    }
+
+    /// Hands over the whole of what is to be judged.
+    pub async fn assign(&self, assignment: Assignment) {
+        self.send(Input::Assign(assignment)).await;
+    }
+
+    /// Hands over one event of a watch; waits while the queue is full.
+    pub async fn event(&self, watch: WatchId, label: &Arc<ResourceLabel>, event: ObjectEvent) {
+        self.send(Input::Event(watch, label.clone(), event)).await;
+    }
+
+    async fn send(&self, input: Input) {
+        // The thread is gone only when the process is ending.
+        if self.inputs.send(input).await.is_err() {
+            debug!("the judge has ended");
+        }
+        self.metrics.queue_length.set((QUEUE - self.inputs.capacity()) as i64);
+    }
+
+    /// State and totals of a policy, with its `limit` worst findings.
+    pub fn report(&self, policy: &PolicyKey, limit: usize) -> Option<PolicyReport> {
+        lock(&self.engine).report(policy, limit)
+    }
+
+    /// All open findings of a policy, and the selections for which that is all there is to know.
+    pub fn open(&self, policy: &PolicyKey) -> (Vec<Arc<Finding>>, HashSet<Arc<str>>) {
+        let engine = lock(&self.engine);
+        (engine.open(policy), engine.settled(policy))
+    }
+}
+
+fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
+    engine.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Worker {
+    engine: Arc<Mutex<Engine>>,
+    fan: Fan,
+    metrics: Arc<Metrics>,
+    /// Objects that the metrics know of.
+    counted: HashMap<WatchId, (Arc<ResourceLabel>, i64)>,
+    clock: tokio::runtime::Runtime,
+}
+
+impl Worker {
+    fn run(mut self, mut queue: mpsc::Receiver<Input>) {
+        loop {
+            let busy = lock(&self.engine).has_work();
+            let input = if busy { try_next(&mut queue) } else { self.wait_next(&mut queue) };
+            match input {
+                Next::Input(Input::Assign(assignment)) => {
+                    let policies: Vec<PolicyKey> = assignment.policies.keys().cloned().collect();
+                    let watches: HashSet<WatchId> = assignment.routes.keys().copied().collect();
+                    let outcome = self.timed("assignment", |engine, now| engine.assign(assignment, now));
+                    self.count_ended(&watches);
+                    self.announce(outcome);
+                    policies.iter().for_each(|policy| self.fan.add(policy));
+                }
+                Next::Input(Input::Event(watch, label, event)) => {
+                    let synced = matches!(event, ObjectEvent::Synced);
+                    let outcome = self.timed("event", |engine, now| engine.step(watch, event, now));
+                    self.metrics.events_processed.get_or_create(&label).inc();
+                    self.count(watch, label);
+                    self.announce(outcome);
+                    if synced {
+                        self.nudge_readers(watch);
+                    }
+                }
+                Next::Nothing => {}
+                Next::Ended => return,
+            }
+            if lock(&self.engine).has_work() {
+                let (outcome, policy) = self.timed("backlog", |engine, now| {
+                    let policy = engine.next_work();
+                    (engine.work(SLICE, now), policy)
+                });
+                self.announce(outcome);
+                policy.iter().for_each(|policy| self.fan.add(policy));
+            } else {
+                lock(&self.engine).tick(Timestamp::now());
+            }
+        }
+    }
+
+    fn timed<T>(&self, handler: &'static str, work: impl FnOnce(&mut Engine, Timestamp) -> T) -> T {
+        let start = Instant::now();
+        let result = work(&mut lock(&self.engine), Timestamp::now());
+        self.metrics.handled(handler, start.elapsed());
+        result
+    }
+
+    /// Several watches may be of one resource: each adds its own difference.
+    fn count(&mut self, watch: WatchId, label: Arc<ResourceLabel>) {
+        let objects = lock(&self.engine).objects(watch) as i64;
+        let gauge = self.metrics.cache_objects.get_or_create(&label).clone();
+        let (_, before) = self.counted.entry(watch).or_insert_with(|| (label, 0));
+        gauge.inc_by(objects - *before);
+        *before = objects;
+    }
+
+    fn count_ended(&mut self, watches: &HashSet<WatchId>) {
+        self.counted.retain(|watch, (label, objects)| {
+            let keep = watches.contains(watch);
+            if !keep {
+                self.metrics.cache_objects.get_or_create(label).dec_by(*objects);
+            }
+            keep
+        });
+    }
+
+    /// Waits for an input, but not so long that policies that read the time are forgotten.
+    fn wait_next(&self, queue: &mut mpsc::Receiver<Input>) -> Next {
+        match self.clock.block_on(async { tokio::time::timeout(IDLE, queue.recv()).await }) {
+            Ok(Some(input)) => Next::Input(input),
+            Ok(None) => Next::Ended,
+            Err(_) => Next::Nothing,
+        }
+    }
+
+    fn nudge_readers(&self, watch: WatchId) {
+        let policies = lock(&self.engine).readers_of(watch);
+        policies.iter().for_each(|policy| self.fan.add(policy));
+    }
+
+    fn announce(&self, outcome: Outcome) {
+        for (policy, transition) in outcome {
+            let finding = transition.finding();
+            let (what, why) = match &transition {
+                Transition::Opened(_) => ("finding opened", ""),
+                Transition::Changed(_) => ("finding changed", ""),
+                Transition::Resolved(_, why) => ("finding resolved", why.as_str()),
+            };
+            info!(
+                policy = %policy,
+                rule = %finding.key.rule,
+                severity = finding.severity.as_str(),
+                object = %finding.object,
+                message = %finding.message,
+                why,
+                "{what}"
+            );
+            self.fan.add(&policy);
+        }
+    }
+}
+
+enum Next {
+    Input(Input),
+    Nothing,
+    Ended,
+}
+
+fn try_next(queue: &mut mpsc::Receiver<Input>) -> Next {
+    match queue.try_recv() {
+        Ok(input) => Next::Input(input),
+        Err(mpsc::error::TryRecvError::Empty) => Next::Nothing,
+        Err(mpsc::error::TryRecvError::Disconnected) => Next::Ended,
+    }
+}

@@ -1,0 +1,178 @@
+//! Leader election by a `coordination.k8s.io` Lease, in client-go's manner: whether another holder is alive is
+//! judged by this process' own clock since it last saw the lease change, so clock skew between nodes does not
+//! matter, and a holder that can not renew gives up before another may take over.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Client;
+use kube::api::{Api, PostParams};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::api::FIELD_MANAGER;
+use crate::metrics::{ErrorKind, Metrics};
+
+/// How a lease is held.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Namespace of the lease.
+    pub namespace: String,
+    /// Name of the lease.
+    pub name: String,
+    /// Names this process among those that want the lease.
+    pub identity: String,
+    /// A lease that was not renewed for this long may be taken.
+    pub duration: Duration,
+}
+
+impl Settings {
+    /// A holder that has not managed to renew for this long stops leading.
+    fn deadline(&self) -> Duration {
+        self.duration * 2 / 3
+    }
+
+    /// Between two attempts.
+    fn retry(&self) -> Duration {
+        (self.duration / 7).max(Duration::from_millis(200)).mul_f64(0.8 + 0.4 * fastrand::f64())
+    }
+}
+
+/// Holds or wants a lease.
+pub struct Elector {
+    api: Api<Lease>,
+    settings: Settings,
+    /// The lease as it was last seen, and when it was seen to change.
+    observed: Option<(LeaseSpec, Instant)>,
+}
+
+impl Elector {
+    /// An elector that holds nothing yet.
+    pub fn new(client: Client, settings: Settings) -> Self {
+        let api = Api::namespaced(client, &settings.namespace);
+        Self { api, settings, observed: None }
+    }
+
+    /// Waits until this process holds the lease.
+    pub async fn acquire(&mut self, metrics: &Metrics) {
+        let mut waiting_for = String::new();
+        loop {
+            match self.attempt().await {
+                Ok(None) => {
+                    info!(lease = %self.settings.name, identity = %self.settings.identity, "leading");
+                    return;
+                }
+                Ok(Some(holder)) if holder != waiting_for => {
+                    info!(lease = %self.settings.name, %holder, "another replica leads; waiting");
+                    waiting_for = holder;
+                }
+                Ok(Some(_)) => {}
+                Err(error) => {
+                    metrics.error(ErrorKind::Lease);
+                    warn!(lease = %self.settings.name, namespace = %self.settings.namespace, %error, "lease can not be taken");
+                }
+            }
+            tokio::time::sleep(self.settings.retry()).await;
+        }
+    }
+
+    /// Renews the lease until it is lost.
+    pub async fn hold(&mut self, metrics: &Metrics) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::time::sleep(self.settings.retry()).await;
+            let left = self.settings.deadline().saturating_sub(renewed.elapsed());
+            match tokio::time::timeout(left, self.attempt()).await {
+                Ok(Ok(None)) => renewed = Instant::now(),
+                Ok(Ok(Some(holder))) => {
+                    warn!(lease = %self.settings.name, %holder, "another replica took the lease");
+                    return;
+                }
+                Ok(Err(error)) => {
+                    metrics.error(ErrorKind::Lease);
+                    warn!(lease = %self.settings.name, %error, "lease can not be renewed");
+                }
+                Err(_) => {}
+            }
+            if renewed.elapsed() >= self.settings.deadline() {
+                warn!(lease = %self.settings.name, "lease could not be renewed in time; no longer leading");
+                return;
+            }
+        }
+    }
+
+    /// Gives the lease up, so that another replica need not wait for it to expire.
+    pub async fn release(&mut self) {
+        let Ok(Some(mut lease)) = self.api.get_opt(&self.settings.name).await else { return };
+        let Some(spec) = lease.spec.as_mut().filter(|spec| self.is_own(spec)) else { return };
+        spec.holder_identity = None;
+        spec.lease_duration_seconds = Some(1);
+        spec.renew_time = Some(MicroTime(Timestamp::now()));
+        match self.api.replace(&self.settings.name, &self.params(), &lease).await {
+            Ok(_) => info!(lease = %self.settings.name, "lease released"),
+            Err(error) => debug!(%error, "lease not released; it expires"),
+        }
+    }
+
+    /// One attempt to take or renew. Returns who holds it when somebody else does.
+    async fn attempt(&mut self) -> Result<Option<String>, kube::Error> {
+        let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
+            let lease = Lease {
+                metadata: ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() },
+                spec: Some(self.spec(None)),
+            };
+            return match self.api.create(&self.params(), &lease).await {
+                Ok(_) => Ok(None),
+                Err(kube::Error::Api(status)) if status.code == 409 => Ok(Some("another replica".into())),
+                Err(error) => Err(error),
+            };
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        if self.observed.as_ref().is_none_or(|(known, _)| *known != spec) {
+            self.observed = Some((spec.clone(), Instant::now()));
+        }
+        let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
+        let seen_for = self.observed.as_ref().map_or(Duration::ZERO, |(_, at)| at.elapsed());
+        let valid = Duration::from_secs(spec.lease_duration_seconds.unwrap_or_default().max(0).unsigned_abs().into());
+        if let Some(holder) = holder
+            && holder != self.settings.identity
+            && seen_for < valid
+        {
+            return Ok(Some(holder));
+        }
+        lease.spec = Some(self.spec(Some(&spec)));
+        // The resource version of what was read makes sure that only one taker succeeds.
+        match self.api.replace(&self.settings.name, &self.params(), &lease).await {
+            Ok(lease) => {
+                self.observed = lease.spec.map(|spec| (spec, Instant::now()));
+                Ok(None)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Some("another replica".into())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_own(&self, spec: &LeaseSpec) -> bool {
+        spec.holder_identity.as_deref() == Some(self.settings.identity.as_str())
+    }
+
+    fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let own = before.filter(|spec| self.is_own(spec));
+        let transitions = before.map_or(0, |spec| spec.lease_transitions.unwrap_or_default() + i32::from(own.is_none()));
+        LeaseSpec {
+            holder_identity: Some(self.settings.identity.clone()),
+            lease_duration_seconds: i32::try_from(self.settings.duration.as_secs()).ok(),
+            acquire_time: own.and_then(|spec| spec.acquire_time.clone()).or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(transitions),
+            ..LeaseSpec::default()
+        }
+    }
+
+    fn params(&self) -> PostParams {
+        PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
+    }
+}

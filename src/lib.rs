@@ -1,0 +1,34 @@
+//! polywatch tells when anything in a Kubernetes cluster is wrong, changed, or about to break something else.
+//!
+//! **Policies say what to watch; `watch` reports objects; `core` decides what changed; `record` tells the
+//! world.**
+//!
+//! ```text
+//!  MonitorPolicy ─▶ policy ─────── PolicySet ───────┐
+//!                   compile          │              ▼
+//!                                    ▼            judge ── core::Engine ── reports ─▶ record ─▶ status
+//!  API server ─▶ watch::discovery ─▶ watch::manager ▲                                 (by nudge) Events
+//!                   Catalog          │ start, stop  │ ObjectEvents
+//!                                    ▼              │
+//!  API server ═══ watch ═════════▶ watch::stream ───┘
+//! ```
+//!
+//! The modules, in the order of the data: [`api`] (the custom resources), [`policy`] (spec to what is in
+//! force), [`watch`] (kinds, watches, objects), [`judge`] (the thread that runs the engine), [`core`] (what
+//! changed and what is wrong; pure), [`record`] (status and Events). Around them: [`cluster`] (clients),
+//! [`app`] (puts everything together), [`cli`], [`metrics`], [`http`], [`telemetry`], [`nudge`].
+
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod cluster;
+pub mod core;
+pub mod http;
+pub mod judge;
+pub mod leader;
+pub mod metrics;
+pub mod nudge;
+pub mod policy;
+pub mod record;
+pub mod telemetry;
+pub mod watch;

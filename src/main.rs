@@ -1,0 +1,5 @@
+//! Parses the command line and does what it says.
+
+fn main() -> std::process::ExitCode {
+    polywatch::cli::main()
+}

@@ -1,0 +1,239 @@
+//! The operator's own metrics, in one place. Labels are bounded: names of policies, of watched resources, and
+//! words of the enumerations below; never text of an error.
+
+use std::fmt;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Where something went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The policies could not be read.
+    PolicyWatch,
+    /// Served kinds could not be discovered.
+    Discovery,
+    /// A watch lost its connection or was refused.
+    Watch,
+    /// A status could not be written.
+    StatusWrite,
+    /// An Event could not be written or read.
+    EventWrite,
+    /// The lease could not be read or renewed.
+    Lease,
+}
+
+impl EncodeLabelValue for ErrorKind {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
+        let word = match self {
+            Self::PolicyWatch => "policy_watch",
+            Self::Discovery => "discovery",
+            Self::Watch => "watch",
+            Self::StatusWrite => "status_write",
+            Self::EventWrite => "event_write",
+            Self::Lease => "lease",
+        };
+        EncodeLabelValue::encode(&word, encoder)
+    }
+}
+
+/// A watched resource: `pods.v1`, `deployments.v1.apps`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResourceLabel {
+    /// Plural, version and group.
+    pub resource: String,
+}
+
+/// What was handled.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HandlerLabel {
+    /// `event`, `assignment` or `backlog`.
+    pub handler: &'static str,
+}
+
+/// Open findings of a policy by severity.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FindingLabel {
+    /// Policy.
+    pub policy: String,
+    /// Severity.
+    pub severity: &'static str,
+}
+
+/// Something of one policy.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct PolicyLabel {
+    /// Policy.
+    pub policy: String,
+}
+
+/// Kind of an error.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ErrorLabel {
+    /// Where it happened.
+    pub kind: ErrorKind,
+}
+
+/// A request to an API server.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RequestLabel {
+    /// get, list, watch, create, update, patch or delete.
+    pub verb: &'static str,
+    /// Plural and group.
+    pub resource: String,
+    /// HTTP status, or `none` when there was no answer.
+    pub code: String,
+}
+
+/// All metrics. Cheap to share.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Object events judged.
+    pub events_processed: Family<ResourceLabel, Counter>,
+    /// Complete lists begun, the first one included.
+    pub resyncs: Family<ResourceLabel, Counter>,
+    /// Objects kept in memory.
+    pub cache_objects: Family<ResourceLabel, Gauge>,
+    /// Time to handle one input of the engine.
+    pub handler_duration: Family<HandlerLabel, Histogram, fn() -> Histogram>,
+    errors: Family<ErrorLabel, Counter>,
+    /// Watches that policies want.
+    pub watches_wanted: Gauge,
+    /// Watches whose first list is complete and that are connected.
+    pub watches_running: Gauge,
+    /// Open findings.
+    pub findings: Family<FindingLabel, Gauge>,
+    /// Pairs of rule and object that cannot be judged.
+    pub rule_errors: Family<PolicyLabel, Gauge>,
+    /// Requests to API servers.
+    pub requests: Family<RequestLabel, Counter>,
+    /// Inputs waiting for the engine.
+    pub queue_length: Gauge,
+    /// 1 while this process is the leader.
+    pub leader: Gauge,
+    /// Events (of Kubernetes) written.
+    pub events_written: Counter,
+    /// Events owed that the budget of their policy held back at the last attempt.
+    pub events_held_back: Family<PolicyLabel, Gauge>,
+    /// Status writes.
+    pub status_writes: Counter,
+}
+
+fn durations() -> Histogram {
+    Histogram::new([0.000_01, 0.000_1, 0.001, 0.01, 0.1, 1.0, 10.0])
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("polywatch");
+        let metrics = Self {
+            registry: Registry::default(),
+            events_processed: Family::default(),
+            resyncs: Family::default(),
+            cache_objects: Family::default(),
+            handler_duration: Family::new_with_constructor(durations),
+            errors: Family::default(),
+            watches_wanted: Gauge::default(),
+            watches_running: Gauge::default(),
+            findings: Family::default(),
+            rule_errors: Family::default(),
+            requests: Family::default(),
+            queue_length: Gauge::default(),
+            leader: Gauge::default(),
+            events_written: Counter::default(),
+            events_held_back: Family::default(),
+            status_writes: Counter::default(),
+        };
+        // The encoder appends `_total` to counters.
+        let m = &metrics;
+        registry.register("events_processed", "Object events judged", m.events_processed.clone());
+        registry.register("resyncs", "Complete lists begun, the first one included", m.resyncs.clone());
+        registry.register("cache_objects", "Objects kept in memory", m.cache_objects.clone());
+        registry.register(
+            "handler_duration_seconds",
+            "Time to handle one input of the engine",
+            m.handler_duration.clone(),
+        );
+        registry.register("errors", "Errors by where they happened", m.errors.clone());
+        registry.register("watches_wanted", "Watches that policies want", m.watches_wanted.clone());
+        registry.register("watches_running", "Watches that are complete and connected", m.watches_running.clone());
+        registry.register("findings", "Open findings", m.findings.clone());
+        registry.register("rule_errors", "Pairs of rule and object that cannot be judged", m.rule_errors.clone());
+        registry.register("api_requests", "Requests to API servers", m.requests.clone());
+        registry.register("engine_queue_length", "Inputs waiting for the engine", m.queue_length.clone());
+        registry.register("leader", "1 while this process is the leader", m.leader.clone());
+        registry.register("kubernetes_events_written", "Events written to the API server", m.events_written.clone());
+        registry.register(
+            "kubernetes_events_held_back",
+            "Events owed that the budget of their policy holds back",
+            m.events_held_back.clone(),
+        );
+        registry.register("status_writes", "Status writes", m.status_writes.clone());
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Counts an error.
+    pub fn error(&self, kind: ErrorKind) {
+        self.errors.get_or_create(&ErrorLabel { kind }).inc();
+    }
+
+    /// Notes how long a handler took.
+    pub fn handled(&self, handler: &'static str, took: Duration) {
+        self.handler_duration.get_or_create(&HandlerLabel { handler }).observe(took.as_secs_f64());
+    }
+
+    /// Drops the series of a policy that is gone.
+    pub fn forget_policy(&self, policy: &str) {
+        for severity in crate::core::finding::Severity::ALL {
+            self.findings.remove(&FindingLabel { policy: policy.to_owned(), severity: severity.as_str() });
+        }
+        let label = PolicyLabel { policy: policy.to_owned() };
+        self.rule_errors.remove(&label);
+        self.events_held_back.remove(&label);
+    }
+
+    /// The text form that Prometheus scrapes.
+    ///
+    /// # Errors
+    /// None that can be met: writing to a string does not fail.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry)?;
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_that_dashboards_use() {
+        let metrics = Metrics::default();
+        let pods = ResourceLabel { resource: "pods.v1".into() };
+        metrics.events_processed.get_or_create(&pods).inc();
+        metrics.resyncs.get_or_create(&pods).inc();
+        metrics.cache_objects.get_or_create(&pods).set(3);
+        metrics.handled("event", Duration::from_millis(1));
+        metrics.error(ErrorKind::Watch);
+        let text = metrics.encode().expect("text");
+        for line in [
+            "polywatch_events_processed_total{resource=\"pods.v1\"} 1",
+            "polywatch_resyncs_total{resource=\"pods.v1\"} 1",
+            "polywatch_cache_objects{resource=\"pods.v1\"} 3",
+            "polywatch_handler_duration_seconds_count{handler=\"event\"} 1",
+            "polywatch_errors_total{kind=\"watch\"} 1",
+            "polywatch_watches_wanted 0",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Spec → [`CompiledPolicy`]. Pure: the same spec gives the same result. What does not compile becomes a
+//! [`Problem`] with the path of its field, and the rest of the policy is in force.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+
+use crate::api::MonitorPolicySpec;
+use crate::api::monitor_policy::{PolicyRule, ResourceSelection};
+use crate::core::cel::{self, Program, Root, Scope, Variable, Want};
+use crate::core::finding::{PolicyKey, Severity};
+use crate::core::labels::{LabelMatcher, Requirement};
+use crate::core::near::nearest;
+use crate::core::policy::{CompiledPolicy, Condition, NamespaceFilter, Problem, Selection, Target};
+use crate::core::rules::{CompiledRule, Expression, MAX_MESSAGE_LEN, one_line};
+
+/// Compiles a policy.
+pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
+    // What rules that judge a state may read; `oldObject` is null for them.
+    let scope = Scope::new(&Root::ALL);
+    Compiler { problems: Vec::new(), scope }.policy(key, uid, generation, spec)
+}
+
+struct Compiler {
+    problems: Vec<Problem>,
+    scope: Scope,
+}
+
+impl Compiler {
+    fn policy(
+        mut self,
+        key: PolicyKey,
+        uid: Arc<str>,
+        generation: i64,
+        spec: &MonitorPolicySpec,
+    ) -> CompiledPolicy {
+        self.unique("spec.resources", spec.resources.iter().map(|r| r.name.as_str()));
+        self.unique("spec.variables", spec.variables.iter().map(|v| v.name.as_str()));
+        self.unique("spec.rules", spec.rules.iter().map(|r| r.name.as_str()));
+        self.unique("spec.matchConditions", spec.match_conditions.iter().map(|c| c.name.as_str()));
+
+        let selections: Vec<Selection> =
+            spec.resources.iter().enumerate().map(|(n, resource)| self.selection(n, resource)).collect();
+
+        let mut variables = Vec::new();
+        for (n, variable) in spec.variables.iter().enumerate() {
+            let field = format!("spec.variables[{n}].expression");
+            if let Some(program) = self.program(&field, None, &variable.expression, Want::Any) {
+                self.scope.declare(&variable.name, &program);
+                variables.push(Variable { name: variable.name.clone(), program });
+            }
+        }
+
+        let mut match_conditions = Vec::new();
+        for (n, condition) in spec.match_conditions.iter().enumerate() {
+            let field = format!("spec.matchConditions[{n}].expression");
+            if let Some(program) = self.program(&field, None, &condition.expression, Want::Bool) {
+                match_conditions.push(Condition { name: condition.name.as_str().into(), program });
+            }
+        }
+
+        let mut rules = Vec::new();
+        for (n, rule) in spec.rules.iter().enumerate() {
+            rules.extend(self.rule(n, rule, spec.severity.into(), &selections));
+        }
+        // Without all of its conditions a policy would judge objects that it does not mean.
+        if match_conditions.len() < spec.match_conditions.len() {
+            rules.clear();
+        }
+
+        CompiledPolicy {
+            key,
+            uid,
+            generation,
+            suspended: spec.suspend,
+            selections,
+            match_conditions,
+            variables,
+            rules,
+            problems: self.problems,
+        }
+    }
+
+    fn rule(
+        &mut self,
+        n: usize,
+        rule: &PolicyRule,
+        severity: Severity,
+        selections: &[Selection],
+    ) -> Option<CompiledRule> {
+        let name: Arc<str> = rule.name.as_str().into();
+        for (m, wanted) in rule.resources.iter().enumerate() {
+            if selections.iter().all(|selection| *selection.name != **wanted) {
+                let known = selections.iter().map(|selection| &*selection.name);
+                let near = nearest(wanted, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                let text = format!("there is no resource named {wanted:?} in spec.resources{near}");
+                self.problem(format!("spec.rules[{n}].resources[{m}]"), Some(&name), text);
+            }
+        }
+        let field = format!("spec.rules[{n}].expression");
+        let validation = self.program(&field, Some(&name), &rule.expression, Want::Bool);
+        let message_expression = rule.message_expression.as_ref().and_then(|source| {
+            self.program(&format!("spec.rules[{n}].messageExpression"), Some(&name), source, Want::String)
+        });
+        let judged = |selection: &Selection| {
+            rule.resources.is_empty() || rule.resources.iter().any(|wanted| **wanted == *selection.name)
+        };
+        Some(CompiledRule {
+            severity: rule.severity.map_or(severity, Into::into),
+            selections: selections.iter().map(judged).collect(),
+            expression: Expression {
+                validation: validation?,
+                message: rule.message.as_deref().map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
+                message_expression,
+            },
+            name,
+        })
+    }
+
+    fn selection(&mut self, n: usize, resource: &ResourceSelection) -> Selection {
+        let field = format!("spec.resources[{n}]");
+        let (group, version) = resource.api_version.rsplit_once('/').unwrap_or(("", &resource.api_version));
+        let mut invalid = None;
+        let mut matcher = |selector: &Option<LabelSelector>, name: &str| {
+            let selector = selector.as_ref()?;
+            match label_matcher(selector) {
+                Ok(matcher) => Some(matcher),
+                Err((path, text)) => {
+                    invalid.get_or_insert_with(|| format!("{field}.{name}.{path}: {text}"));
+                    None
+                }
+            }
+        };
+        let labels = matcher(&resource.label_selector, "labelSelector");
+        let namespace_labels = matcher(&resource.namespace_selector, "namespaceSelector");
+        if let Some(text) = resource.field_selector.as_deref().and_then(field_selector_problem) {
+            invalid.get_or_insert_with(|| format!("{field}.fieldSelector: {text}"));
+        }
+        if let Some(text) = &invalid {
+            let (path, text) = text.split_once(": ").unwrap_or((&field, text));
+            self.problem(path.to_owned(), None, text.to_owned());
+        }
+        Selection {
+            name: resource.name.as_str().into(),
+            target: Target {
+                group: group.to_owned(),
+                version: (version != "*").then(|| version.to_owned()),
+                kind: resource.kind.clone(),
+                namespaces: resource.namespaces.iter().cloned().collect(),
+                names: resource.names.iter().cloned().collect(),
+                label_selector: labels.map(|matcher| matcher.to_string()).unwrap_or_default(),
+                field_selector: resource.field_selector.clone().unwrap_or_default(),
+            },
+            filter: NamespaceFilter {
+                labels: namespace_labels,
+                exclude: resource.exclude_namespaces.iter().map(|name| name.as_str().into()).collect(),
+            },
+            invalid,
+        }
+    }
+
+    fn program(&mut self, field: &str, rule: Option<&Arc<str>>, source: &str, want: Want) -> Option<Program> {
+        match cel::compile(source, &self.scope, want) {
+            Ok(program) => Some(program),
+            Err(error) => {
+                self.problem(field.to_owned(), rule, error.to_string());
+                None
+            }
+        }
+    }
+
+    fn unique<'a>(&mut self, field: &str, names: impl Iterator<Item = &'a str>) {
+        let mut seen = BTreeSet::new();
+        for (n, name) in names.enumerate() {
+            if !seen.insert(name) {
+                let text = format!("the name {name:?} is already taken; names must be unique in {field}");
+                self.problem(format!("{field}[{n}].name"), None, text);
+            }
+        }
+    }
+
+    fn problem(&mut self, field: String, rule: Option<&Arc<str>>, message: String) {
+        self.problems.push(Problem { field, rule: rule.cloned(), message: one_line(&message, MAX_MESSAGE_LEN) });
+    }
+}
+
+/// The selector, or the path within it that is wrong and why.
+fn label_matcher(selector: &LabelSelector) -> Result<LabelMatcher, (String, String)> {
+    let mut requirements = Vec::new();
+    for (key, value) in selector.match_labels.iter().flatten() {
+        requirements.push(Requirement::In(key.clone(), [value.clone()].into()));
+    }
+    for (n, expression) in selector.match_expressions.iter().flatten().enumerate() {
+        let key = expression.key.clone();
+        let values: BTreeSet<String> = expression.values.iter().flatten().cloned().collect();
+        let wrong = |field: &str, text: &str| Err((format!("matchExpressions[{n}].{field}"), text.to_owned()));
+        requirements.push(match (expression.operator.as_str(), values.is_empty()) {
+            ("In", false) => Requirement::In(key, values),
+            ("NotIn", false) => Requirement::NotIn(key, values),
+            ("Exists", true) => Requirement::Exists(key),
+            ("DoesNotExist", true) => Requirement::DoesNotExist(key),
+            ("In" | "NotIn", true) => return wrong("values", "In and NotIn need at least one value"),
+            ("Exists" | "DoesNotExist", false) => {
+                return wrong("values", "Exists and DoesNotExist take no values");
+            }
+            (other, _) => {
+                let text = format!("{other:?} is not an operator; use In, NotIn, Exists or DoesNotExist");
+                return wrong("operator", &text);
+            }
+        });
+    }
+    Ok(LabelMatcher::new(requirements))
+}
+
+/// What the API server would reject whatever the kind; which fields a kind supports only the server knows.
+fn field_selector_problem(selector: &str) -> Option<String> {
+    let wrong = selector.split(',').find(|term| {
+        let field = term.split_once("!=").or_else(|| term.split_once('='));
+        field.is_none_or(|(name, _)| name.trim().is_empty())
+    })?;
+    Some(format!("{wrong:?} is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas"))
+}

@@ -1,0 +1,156 @@
+//! Follows the MonitorPolicies of the cluster and publishes what is in force.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::api::Api;
+use kube::core::DeserializeGuard;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::WatchStreamExt;
+use kube::{Client, ResourceExt};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::compile::compile;
+use crate::api::{MonitorPolicy, MonitorPolicyStatus};
+use crate::core::finding::PolicyKey;
+use crate::core::policy::{CompiledPolicy, PolicySet, Problem};
+use crate::core::rules::{MAX_MESSAGE_LEN, one_line};
+use crate::metrics::{ErrorKind, Metrics};
+
+/// What is in force.
+#[derive(Debug, Clone, Default)]
+pub struct Published {
+    /// Whether all policies of the cluster have been read once.
+    pub loaded: bool,
+    /// Why they cannot be read at present.
+    pub trouble: Option<String>,
+    /// The compiled policies.
+    pub policies: Arc<PolicySet>,
+    /// The status that each policy has in the cluster.
+    pub statuses: BTreeMap<PolicyKey, Arc<MonitorPolicyStatus>>,
+}
+
+type Guarded = DeserializeGuard<MonitorPolicy>;
+
+/// Follows the policies until the receiver of `publish` is gone. An absent API server or CRD is waited for,
+/// with back-off.
+pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc<Metrics>) {
+    let api = Api::<Guarded>::all_with(client, &());
+    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
+    let mut relisted: Option<BTreeMap<PolicyKey, Known>> = None;
+    let mut known: BTreeMap<PolicyKey, Known> = BTreeMap::new();
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(Event::Init) => {
+                relisted = Some(BTreeMap::new());
+                continue;
+            }
+            Ok(Event::InitApply(policy)) => {
+                let (key, entry) = reconcile(&known, policy);
+                relisted.get_or_insert_default().insert(key, entry);
+                continue;
+            }
+            Ok(Event::InitDone) => {
+                known = relisted.take().unwrap_or_default();
+                info!(policies = known.len(), "policies loaded");
+            }
+            Ok(Event::Apply(policy)) => {
+                let (key, entry) = reconcile(&known, policy);
+                known.insert(key, entry);
+            }
+            Ok(Event::Delete(policy)) => {
+                known.remove(&PolicyKey(policy.name_any().into()));
+            }
+            Err(error) => {
+                metrics.error(ErrorKind::PolicyWatch);
+                let text = explain(&error);
+                warn!(error = %text, "policies cannot be read");
+                publish.send_modify(|published| published.trouble = Some(text));
+                continue;
+            }
+        }
+        announce(&publish, &known);
+        if publish.is_closed() {
+            return;
+        }
+    }
+}
+
+struct Known {
+    compiled: Arc<CompiledPolicy>,
+    status: Arc<MonitorPolicyStatus>,
+}
+
+/// Compiles a policy, unless this generation of it is compiled already.
+fn reconcile(known: &BTreeMap<PolicyKey, Known>, DeserializeGuard(policy): Guarded) -> (PolicyKey, Known) {
+    let meta = policy.as_ref().map_or_else(|invalid| &invalid.metadata, |policy| &policy.metadata);
+    let key = PolicyKey(meta.name.clone().unwrap_or_default().into());
+    let uid: Arc<str> = meta.uid.clone().unwrap_or_default().into();
+    let generation = meta.generation.unwrap_or_default();
+    let status = policy.as_ref().ok().and_then(|policy| policy.status.clone()).unwrap_or_default();
+    let same = known.get(&key).filter(|k| k.compiled.uid == uid && k.compiled.generation == generation);
+    let compiled = match (same, &policy) {
+        (Some(known), _) => known.compiled.clone(),
+        (None, Ok(policy)) => {
+            let compiled = compile(key.clone(), uid, generation, &policy.spec);
+            info!(policy = %key, generation, problems = compiled.problems.len(), "policy compiled");
+            Arc::new(compiled)
+        }
+        (None, Err(invalid)) => {
+            warn!(policy = %key, error = %one_line(&invalid.error, MAX_MESSAGE_LEN), "policy cannot be read");
+            Arc::new(unreadable(key.clone(), uid, generation, &invalid.error))
+        }
+    };
+    (key, Known { compiled, status: Arc::new(status) })
+}
+
+/// A policy that was stored under another schema: nothing of it is in force, and its status says so.
+fn unreadable(key: PolicyKey, uid: Arc<str>, generation: i64, error: &str) -> CompiledPolicy {
+    let message = one_line(&format!("{error}; apply the policy again in the form of the installed CRD"), MAX_MESSAGE_LEN);
+    CompiledPolicy {
+        key,
+        uid,
+        generation,
+        suspended: false,
+        selections: Vec::new(),
+        match_conditions: Vec::new(),
+        variables: Vec::new(),
+        rules: Vec::new(),
+        problems: vec![Problem { field: "spec".into(), rule: None, message }],
+    }
+}
+
+/// Readers are woken only when the set itself changed: the operator's own status writes come back here, too.
+fn announce(publish: &watch::Sender<Published>, known: &BTreeMap<PolicyKey, Known>) {
+    publish.send_if_modified(|published| {
+        let same = published.loaded
+            && published.trouble.is_none()
+            && published.policies.len() == known.len()
+            && known.iter().all(|(key, k)| {
+                published.policies.get(key).is_some_and(|before| Arc::ptr_eq(before, &k.compiled))
+            });
+        published.statuses = known.iter().map(|(key, k)| (key.clone(), k.status.clone())).collect();
+        if same {
+            return false;
+        }
+        published.loaded = true;
+        published.trouble = None;
+        published.policies = Arc::new(known.iter().map(|(key, k)| (key.clone(), k.compiled.clone())).collect());
+        true
+    });
+}
+
+fn explain(error: &watcher::Error) -> String {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => status,
+        other => return one_line(&other.to_string(), MAX_MESSAGE_LEN),
+    };
+    match status.code {
+        404 => "the CustomResourceDefinition monitorpolicies.polywatch.dev is not installed: kubectl apply -k crds/".into(),
+        403 => one_line(&format!("{}; apply config/rbac, or grant it by hand", status.message), MAX_MESSAGE_LEN),
+        _ => one_line(&status.message, MAX_MESSAGE_LEN),
+    }
+}

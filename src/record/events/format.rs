@@ -1,0 +1,236 @@
+//! What an Event says, and how a later process reads it again. Pure.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Resource;
+
+use crate::api::{MonitorPolicy, REPORTING_CONTROLLER};
+use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
+use crate::core::rules::one_line;
+
+/// Longest note that the API server accepts, in bytes.
+const MAX_NOTE_LEN: usize = 1024;
+/// Where Events on cluster scoped objects are kept, as `kubectl` expects it.
+const CLUSTER_NAMESPACE: &str = "default";
+
+const POLICY: &str = "polywatch.dev/policy";
+const POLICY_UID: &str = "polywatch.dev/policy-uid";
+const RULE: &str = "polywatch.dev/rule";
+const SELECTION: &str = "polywatch.dev/resource";
+const SEVERITY: &str = "polywatch.dev/severity";
+const SINCE: &str = "polywatch.dev/since";
+
+/// Why an Event is written: stable words that users select by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// A finding opened.
+    FindingOpened,
+    /// A finding is no longer open.
+    FindingResolved,
+    /// Findings opened or resolved without Events of their own, for the time being.
+    EventsHeldBack,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::FindingOpened => "FindingOpened",
+            Self::FindingResolved => "FindingResolved",
+            Self::EventsHeldBack => "EventsHeldBack",
+        }
+    }
+}
+
+/// The policy that Events are about.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Its name.
+    pub name: PolicyKey,
+    /// Its UID.
+    pub uid: Arc<str>,
+    /// Whether it still exists.
+    pub exists: bool,
+}
+
+/// What an Event of an earlier process says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Policy.
+    pub policy: PolicyKey,
+    /// Its UID.
+    pub policy_uid: Arc<str>,
+    /// The finding.
+    pub finding: Finding,
+    /// Whether the Event says that it opened; else, that it resolved.
+    pub opened: bool,
+    /// When the Event last happened.
+    pub at: Timestamp,
+}
+
+/// The Event on the object that does not comply.
+pub fn on_object(subject: &Subject, reason: Reason, finding: &Finding, instance: &str, now: Timestamp) -> Event {
+    let object = reference(&finding.object);
+    let mut event = event(subject, reason, Some(finding), "object", instance, now);
+    event.metadata.namespace = Some(finding.object.namespace.as_deref().unwrap_or(CLUSTER_NAMESPACE).to_owned());
+    event.regarding = Some(object);
+    event.related = subject.exists.then(|| policy_reference(subject));
+    event.note = Some(note(reason, finding, &suffix(subject, finding), now));
+    event.metadata.annotations = Some(annotations(subject, finding));
+    event
+}
+
+/// The Event on the policy.
+pub fn on_policy(subject: &Subject, reason: Reason, finding: &Finding, instance: &str, now: Timestamp) -> Event {
+    let mut event = event(subject, reason, Some(finding), "policy", instance, now);
+    event.regarding = Some(policy_reference(subject));
+    event.related = Some(reference(&finding.object));
+    let suffix = format!(" ({}, rule {}, {})", finding.object, finding.key.rule, finding.severity.as_str());
+    event.note = Some(note(reason, finding, &suffix, now));
+    event
+}
+
+/// The Event on the policy that says how much is held back.
+pub fn summary(
+    subject: &Subject,
+    held_back: &BTreeMap<Reason, usize>,
+    instance: &str,
+    now: Timestamp,
+) -> Event {
+    let mut event = event(subject, Reason::EventsHeldBack, None, "policy", instance, now);
+    let count = |reason| held_back.get(&reason).copied().unwrap_or_default();
+    event.regarding = Some(policy_reference(subject));
+    event.note = Some(format!(
+        "{} findings opened and {} resolved without Events of their own so far, to spare the API server; \
+         status.summary counts all, status.findings names the worst",
+        count(Reason::FindingOpened),
+        count(Reason::FindingResolved),
+    ));
+    event
+}
+
+/// Reads an Event on an object back; nothing for Events of another shape.
+pub fn parse(event: &Event) -> Option<Told> {
+    let annotations = event.metadata.annotations.as_ref()?;
+    let text = |key: &str| annotations.get(key).map(|text| Arc::<str>::from(text.as_str()));
+    let regarding = event.regarding.as_ref()?;
+    let opened = match event.reason.as_deref()? {
+        "FindingOpened" => true,
+        "FindingResolved" => false,
+        _ => return None,
+    };
+    let severity = Severity::ALL.into_iter().find(|s| annotations.get(SEVERITY).is_some_and(|t| t == s.as_str()))?;
+    let subject = Subject { name: PolicyKey(text(POLICY)?), uid: text(POLICY_UID)?, exists: true };
+    let object = ObjectId {
+        api_version: regarding.api_version.as_deref()?.into(),
+        kind: regarding.kind.as_deref()?.into(),
+        namespace: regarding.namespace.as_deref().filter(|n| !n.is_empty()).map(Into::into),
+        name: regarding.name.as_deref()?.into(),
+        uid: regarding.uid.as_deref()?.into(),
+    };
+    let mut finding = Finding {
+        key: FindingKey { rule: text(RULE)?, selection: text(SELECTION)?, uid: object.uid.clone() },
+        severity,
+        object,
+        message: "".into(),
+        since: annotations.get(SINCE)?.parse().ok()?,
+    };
+    let note = event.note.as_deref().unwrap_or_default();
+    finding.message = note.strip_suffix(&suffix(&subject, &finding)).unwrap_or(note).into();
+    let last = event.series.as_ref().map(|series| series.last_observed_time.0);
+    let at = last.or_else(|| event.event_time.as_ref().map(|time| time.0))?;
+    Some(Told { policy: subject.name, policy_uid: subject.uid, finding, opened, at })
+}
+
+/// The same finding, reason and place have the same name, so that what happens again becomes a series and a
+/// restarted process does not tell it anew.
+fn event(
+    subject: &Subject,
+    reason: Reason,
+    finding: Option<&Finding>,
+    place: &str,
+    instance: &str,
+    now: Timestamp,
+) -> Event {
+    let mut hasher = DefaultHasher::new();
+    (&subject.uid, reason.as_str(), place, finding.map(|finding| &finding.key)).hash(&mut hasher);
+    let prefix: String = subject.name.0.chars().take(200).collect();
+    let normal = reason == Reason::FindingResolved || finding.is_some_and(|f| f.severity == Severity::Info);
+    Event {
+        metadata: ObjectMeta {
+            name: Some(format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), hasher.finish())),
+            namespace: Some(CLUSTER_NAMESPACE.into()),
+            ..ObjectMeta::default()
+        },
+        action: Some("Judge".into()),
+        reason: Some(reason.as_str().into()),
+        type_: Some(if normal { "Normal" } else { "Warning" }.into()),
+        reporting_controller: Some(REPORTING_CONTROLLER.into()),
+        reporting_instance: Some(instance.chars().take(128).collect()),
+        event_time: Some(MicroTime(now)),
+        ..Event::default()
+    }
+}
+
+fn note(reason: Reason, finding: &Finding, suffix: &str, now: Timestamp) -> String {
+    let message = match reason {
+        Reason::FindingResolved => {
+            let seconds = now.duration_since(finding.since).as_secs().max(0);
+            format!("resolved after {}: {}", duration(seconds), finding.message)
+        }
+        _ => finding.message.to_string(),
+    };
+    let room = MAX_NOTE_LEN.saturating_sub(suffix.len());
+    format!("{}{suffix}", one_line(&message, room))
+}
+
+fn suffix(subject: &Subject, finding: &Finding) -> String {
+    format!(" (policy {}, rule {}, {})", subject.name, finding.key.rule, finding.severity.as_str())
+}
+
+fn duration(seconds: i64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String> {
+    [
+        (POLICY, subject.name.to_string()),
+        (POLICY_UID, subject.uid.to_string()),
+        (RULE, finding.key.rule.to_string()),
+        (SELECTION, finding.key.selection.to_string()),
+        (SEVERITY, finding.severity.as_str().to_owned()),
+        (SINCE, finding.since.to_string()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+    .into()
+}
+
+fn reference(object: &ObjectId) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(object.api_version.to_string()),
+        kind: Some(object.kind.to_string()),
+        namespace: object.namespace.as_ref().map(ToString::to_string),
+        name: Some(object.name.to_string()),
+        uid: Some(object.uid.to_string()),
+        ..ObjectReference::default()
+    }
+}
+
+fn policy_reference(subject: &Subject) -> ObjectReference {
+    ObjectReference {
+        api_version: Some(MonitorPolicy::api_version(&()).into_owned()),
+        kind: Some(MonitorPolicy::kind(&()).into_owned()),
+        name: Some(subject.name.to_string()),
+        uid: Some(subject.uid.to_string()),
+        ..ObjectReference::default()
+    }
+}

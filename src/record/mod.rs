@@ -1,0 +1,42 @@
+//! What the world is told, one file each.
+//!
+//! In: nudges, reports of the judge, states of the board, the published policies. Out: writes to the API
+//! server. Every recorder is level triggered: it compares what is true with what it last wrote and writes the
+//! difference, within its own bound. `app` starts them while this process is the leader.
+
+pub mod budget;
+pub mod events;
+pub mod restore;
+pub mod status;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::judge::Judge;
+use crate::metrics::Metrics;
+use crate::nudge::Nudges;
+use crate::policy::Published;
+use crate::watch::Board;
+
+/// A write that is not answered by then counts as failed.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What every recorder works with.
+#[derive(Clone)]
+pub struct Sources {
+    /// The cluster.
+    pub client: Client,
+    /// Findings.
+    pub judge: Judge,
+    /// States of watches.
+    pub board: Arc<Board>,
+    /// Policies in force.
+    pub published: watch::Receiver<Published>,
+    /// Which policies to look at.
+    pub nudges: Arc<Nudges>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+}

@@ -1,0 +1,112 @@
+//! What an earlier process left in the cluster: the findings that were open, and what was told of them.
+//!
+//! Sources are the status of each policy, which lists the worst, and the Events on objects, which last for as
+//! long as the API server keeps Events. A finding in neither is announced once more.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::events::v1::Event;
+use kube::Client;
+use kube::api::{Api, ListParams};
+use tracing::{info, warn};
+
+use super::events::{Told, ToldByPolicy, parse};
+use crate::api::REPORTING_CONTROLLER;
+use crate::api::status::FindingStatus;
+use crate::core::engine::Engine;
+use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey};
+use crate::metrics::{ErrorKind, Metrics};
+use crate::policy::Published;
+
+/// Most Events that are read.
+const MAX_EVENTS: usize = 20_000;
+const PAGE: u32 = 500;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Fills a new engine with what was open and returns what was told.
+pub async fn restore(client: &Client, published: &Published, metrics: &Metrics, engine: &mut Engine) -> ToldByPolicy {
+    let events = match tokio::time::timeout(TIMEOUT, read(client)).await {
+        Ok(Ok(events)) => events,
+        failed => {
+            metrics.error(ErrorKind::EventWrite);
+            let error = match failed {
+                Ok(Err(error)) => error.to_string(),
+                _ => format!("no answer within {} s", TIMEOUT.as_secs()),
+            };
+            warn!(%error, "the Events of an earlier process can not be read; some findings may be announced again");
+            Vec::new()
+        }
+    };
+    let mut told = last_told(published, events);
+    for (key, status) in &published.statuses {
+        let told = told.entry(key.clone()).or_default();
+        for finding in status.findings.iter().filter_map(from_status) {
+            told.entry(finding.key.clone()).or_insert_with(|| Arc::new(finding));
+        }
+    }
+    let count: usize = told.values().map(HashMap::len).sum();
+    info!(findings = count, "restored what an earlier process told");
+    for (key, findings) in &told {
+        if let Some(policy) = published.policies.get(key) {
+            let findings = findings.values().map(|finding| (**finding).clone()).collect();
+            engine.restore(key.clone(), policy.uid.clone(), findings);
+        }
+    }
+    told
+}
+
+async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {
+    let api: Api<Event> = Api::all(client.clone());
+    let mut params = ListParams::default().fields(&format!("reportingController={REPORTING_CONTROLLER}")).limit(PAGE);
+    let mut events = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        events.extend(page.items);
+        params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+        if params.continue_token.is_none() || events.len() >= MAX_EVENTS {
+            return Ok(events);
+        }
+    }
+}
+
+/// The last word on each finding decides.
+fn last_told(published: &Published, events: Vec<Event>) -> ToldByPolicy {
+    let mut last: BTreeMap<(PolicyKey, FindingKey), Told> = BTreeMap::new();
+    for told in events.iter().filter_map(parse) {
+        let same_policy = published.policies.get(&told.policy).is_some_and(|p| p.uid == told.policy_uid);
+        let key = (told.policy.clone(), told.finding.key.clone());
+        if same_policy && last.get(&key).is_none_or(|known| known.at <= told.at) {
+            last.insert(key, told);
+        }
+    }
+    let mut by_policy = ToldByPolicy::new();
+    for ((policy, key), told) in last {
+        if told.opened {
+            by_policy.entry(policy).or_default().insert(key, Arc::new(told.finding));
+        }
+    }
+    by_policy
+}
+
+fn from_status(status: &FindingStatus) -> Option<Finding> {
+    let object = ObjectId {
+        api_version: status.resource.api_version.as_str().into(),
+        kind: status.resource.kind.as_str().into(),
+        namespace: status.resource.namespace.as_deref().map(Into::into),
+        name: status.resource.name.as_str().into(),
+        uid: status.resource.uid.as_deref()?.into(),
+    };
+    Some(Finding {
+        key: FindingKey {
+            rule: status.rule.as_str().into(),
+            selection: status.resource.selected_by.as_deref()?.into(),
+            uid: object.uid.clone(),
+        },
+        severity: status.severity.into(),
+        object,
+        message: status.message.as_str().into(),
+        since: status.since.parse().ok()?,
+    })
+}

@@ -1,0 +1,245 @@
+//! What a status says. Pure.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::api::MonitorPolicyStatus;
+use crate::api::status::{FindingStatus, ObjectRef, ResourceState, ResourceStatus, RuleStatus, Summary};
+use crate::core::engine::PolicyReport;
+use crate::core::finding::{Finding, Severity};
+use crate::core::policy::CompiledPolicy;
+use crate::core::rules::one_line;
+use crate::watch::SelectionState;
+
+/// Longest message of a condition, in bytes.
+const MAX_CONDITION_LEN: usize = 2048;
+/// Reason of conditions while objects are still being read or judged.
+const SYNCING: &str = "Syncing";
+
+/// The status of a policy. `states` has an entry for each of its selections; `before` is the status that it has.
+pub fn render(
+    policy: &CompiledPolicy,
+    report: Option<&PolicyReport>,
+    states: &[Option<SelectionState>],
+    before: &MonitorPolicyStatus,
+    now: Timestamp,
+) -> MonitorPolicyStatus {
+    let resources = resources(policy, report, states, before, now);
+    let watching = resources.iter().filter(|resource| resource.state == ResourceState::Watching).count();
+    let count = |severity: Severity| {
+        let position = Severity::ALL.iter().position(|known| *known == severity);
+        report.zip(position).map_or(0, |(report, n)| number(report.by_severity[n]))
+    };
+    let open = report.map_or(0, PolicyReport::open);
+    let findings: Vec<FindingStatus> = report.iter().flat_map(|report| &report.worst).map(|f| finding(f)).collect();
+    let summary = Summary {
+        watching: format!("{watching}/{}", resources.len()),
+        objects: resources.iter().map(|resource| resource.objects).sum(),
+        open_findings: number(open),
+        critical: count(Severity::Critical),
+        high: count(Severity::High),
+        medium: count(Severity::Medium),
+        low: count(Severity::Low),
+        info: count(Severity::Info),
+        rule_errors: report.map_or(0, |report| number(report.rule_errors)),
+    };
+    let ready = ready(policy, &resources);
+    let compliant = compliant(policy, &summary, &ready);
+    MonitorPolicyStatus {
+        observed_generation: Some(policy.generation),
+        conditions: vec![
+            condition("Ready", ready, policy.generation, before, now),
+            condition("Compliant", compliant, policy.generation, before, now),
+        ],
+        findings_omitted: number(open.saturating_sub(findings.len())),
+        rules: rules(policy, report),
+        summary,
+        resources,
+        findings,
+    }
+}
+
+/// The status without what may change all the time in a healthy cluster.
+pub fn without_counts(status: &MonitorPolicyStatus) -> MonitorPolicyStatus {
+    let mut status = status.clone();
+    status.summary.objects = 0;
+    status.resources.iter_mut().for_each(|resource| resource.objects = 0);
+    status
+}
+
+/// Whether the policy is only waiting for its first complete picture.
+pub fn is_syncing(status: &MonitorPolicyStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == SYNCING)
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn resources(
+    policy: &CompiledPolicy,
+    report: Option<&PolicyReport>,
+    states: &[Option<SelectionState>],
+    before: &MonitorPolicyStatus,
+    now: Timestamp,
+) -> Vec<ResourceStatus> {
+    let with_states = policy.selections.iter().zip(states);
+    with_states
+        .map(|(selection, state)| {
+            let judged = report.and_then(|report| report.selections.iter().find(|s| s.name == selection.name));
+            let (mut current, resource, mut message) = match state {
+                Some(state) => (state.state, state.resource.clone(), state.message.clone()),
+                None => (ResourceState::Syncing, None, None),
+            };
+            if current == ResourceState::Watching && !judged.is_some_and(|judged| judged.settled) {
+                current = ResourceState::Syncing;
+                message = Some("the objects are being judged".into());
+            }
+            let known = before.resources.iter().find(|r| r.name == *selection.name && r.state == current);
+            let since = known.and_then(|known| known.since.clone());
+            let began = state.as_ref().filter(|state| state.state == current).map_or(now, |state| state.since);
+            ResourceStatus {
+                name: selection.name.to_string(),
+                state: current,
+                resource,
+                objects: judged.map_or(0, |judged| number(judged.objects)),
+                message: message.map(|text| one_line(&text, MAX_CONDITION_LEN)),
+                since: Some(since.unwrap_or_else(|| second(began))),
+            }
+        })
+        .collect()
+}
+
+fn rules(policy: &CompiledPolicy, report: Option<&PolicyReport>) -> Vec<RuleStatus> {
+    let mut rules: Vec<RuleStatus> = report
+        .iter()
+        .flat_map(|report| &report.rules)
+        .map(|rule| RuleStatus {
+            name: rule.name.to_string(),
+            open: number(rule.open),
+            errors: number(rule.errors),
+            last_error: rule.last_error.as_ref().map(ToString::to_string),
+        })
+        .collect();
+    for problem in &policy.problems {
+        let Some(name) = &problem.rule else { continue };
+        let text = format!("{}: {}", problem.field, problem.message);
+        match rules.iter_mut().find(|rule| rule.name == **name) {
+            Some(rule) => rule.last_error = Some(text),
+            None => rules.push(RuleStatus { name: name.to_string(), last_error: Some(text), ..RuleStatus::default() }),
+        }
+    }
+    rules
+}
+
+fn finding(finding: &Finding) -> FindingStatus {
+    FindingStatus {
+        rule: finding.key.rule.to_string(),
+        severity: finding.severity.into(),
+        resource: ObjectRef {
+            api_version: finding.object.api_version.to_string(),
+            kind: finding.object.kind.to_string(),
+            namespace: finding.object.namespace.as_ref().map(ToString::to_string),
+            name: finding.object.name.to_string(),
+            uid: Some(finding.object.uid.to_string()),
+            selected_by: Some(finding.key.selection.to_string()),
+        },
+        message: finding.message.to_string(),
+        since: second(finding.since),
+    }
+}
+
+struct Verdict {
+    status: &'static str,
+    reason: &'static str,
+    message: String,
+}
+
+fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> Verdict {
+    let not = |reason, message| Verdict { status: "False", reason, message };
+    if policy.suspended {
+        return not("Suspended", "spec.suspend is true: nothing is watched or judged".into());
+    }
+    if !policy.problems.is_empty() {
+        let list: Vec<String> = policy.problems.iter().map(|p| format!("{}: {}", p.field, p.message)).collect();
+        return not("InvalidSpec", list.join("; "));
+    }
+    let waiting: Vec<&ResourceStatus> =
+        resources.iter().filter(|resource| resource.state != ResourceState::Watching).collect();
+    let Some(worst) = waiting.iter().map(|resource| resource.state).max() else {
+        let message = format!("{} rules judge {} resources", policy.rules.len(), resources.len());
+        return Verdict { status: "True", reason: "Watching", message };
+    };
+    let list: Vec<String> = waiting
+        .iter()
+        .map(|resource| {
+            let text = resource.message.as_deref().unwrap_or("the first list is being read");
+            format!("resource {} is {:?}: {text}", resource.name, resource.state)
+        })
+        .collect();
+    let reason = match worst {
+        ResourceState::Watching => "Watching",
+        ResourceState::Syncing => SYNCING,
+        ResourceState::Stale => "Stale",
+        ResourceState::NotInstalled => "NotInstalled",
+        ResourceState::Forbidden => "Forbidden",
+        ResourceState::Invalid => "InvalidResource",
+    };
+    not(reason, list.join("; "))
+}
+
+fn compliant(policy: &CompiledPolicy, summary: &Summary, ready: &Verdict) -> Verdict {
+    let unknown = |reason, message: &str| Verdict { status: "Unknown", reason, message: message.into() };
+    if policy.suspended {
+        return unknown("Suspended", "nothing is judged while spec.suspend is true");
+    }
+    if summary.open_findings > 0 {
+        let parts = [
+            (summary.critical, "critical"),
+            (summary.high, "high"),
+            (summary.medium, "medium"),
+            (summary.low, "low"),
+            (summary.info, "info"),
+        ];
+        let parts: Vec<String> =
+            parts.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
+        let message = format!("{} open findings: {}", summary.open_findings, parts.join(", "));
+        return Verdict { status: "False", reason: "FindingsOpen", message };
+    }
+    if ready.status != "True" {
+        return unknown(ready.reason, "no finding is open, but not everything is watched and judged; see Ready");
+    }
+    if summary.rule_errors > 0 {
+        let message = format!("no finding is open, but {} judgements failed; see status.rules", summary.rule_errors);
+        return unknown("RuleErrors", &message);
+    }
+    Verdict { status: "True", reason: "NoFindings", message: "no finding is open".into() }
+}
+
+/// The time of a condition is when its status last changed, not when it was last written.
+fn condition(
+    name: &str,
+    verdict: Verdict,
+    generation: i64,
+    before: &MonitorPolicyStatus,
+    now: Timestamp,
+) -> Condition {
+    let known = before.conditions.iter().find(|known| known.type_ == name && known.status == verdict.status);
+    let since = known.map_or_else(|| Time(whole_second(now)), |known| known.last_transition_time.clone());
+    Condition {
+        type_: name.into(),
+        status: verdict.status.into(),
+        reason: verdict.reason.into(),
+        message: one_line(&verdict.message, MAX_CONDITION_LEN),
+        observed_generation: Some(generation),
+        last_transition_time: since,
+    }
+}
+
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
+}
+
+fn second(time: Timestamp) -> String {
+    whole_second(time).to_string()
+}

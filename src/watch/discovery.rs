@@ -1,0 +1,305 @@
+//! Keeps the [`Catalog`] true: CustomResourceDefinitions by watching them, everything else by the API server's
+//! discovery, which is asked again when an APIService changes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kube::Client;
+use kube::discovery::{Discovery, Scope, verbs};
+use tokio::sync::{Notify, watch};
+use tracing::{debug, warn};
+
+use super::board::Health;
+use super::catalog::{Catalog, Served};
+use super::interest::WatchKey;
+use super::stream::{Deliver, Settings, follow};
+use crate::api::status::ResourceState;
+use crate::core::event::{ObjectEvent, ObjectKey};
+use crate::core::project::{Paths, ProjectedObject, Projection};
+use crate::core::tree::Node;
+use crate::metrics::ErrorKind;
+
+/// Discovery is asked this often even when nothing tells of a change.
+const REFRESH: Duration = Duration::from_secs(300);
+/// And this often when definitions or APIServices cannot be watched.
+const REFRESH_BLIND: Duration = Duration::from_secs(10);
+/// A discovery request that is not answered by then is given up.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Several changes at once are one question.
+const SETTLE: Duration = Duration::from_millis(300);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// The definitions changed.
+    defined: Notify,
+    /// Discovery should be asked.
+    ask: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    definitions: BTreeMap<ObjectKey, Definition>,
+    /// Keys not seen in the list that is being read.
+    unseen: BTreeSet<ObjectKey>,
+    /// Every group that a definition ever had.
+    groups: BTreeSet<String>,
+    listed: bool,
+    blind: bool,
+}
+
+struct Definition {
+    served: Vec<Served>,
+    fingerprint: u64,
+}
+
+/// Runs until the receiver of `catalog` is gone.
+pub async fn run(settings: Settings, catalog: watch::Sender<Arc<Catalog>>) {
+    let shared = Arc::new(Shared::default());
+    let definitions = key("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition");
+    let services = key("apiregistration.k8s.io", "apiservices", "APIService");
+    tokio::join!(
+        follow(settings.clone(), definitions.clone(), projection(&definitions, DEFINITION), Definitions(shared.clone())),
+        follow(settings.clone(), services.clone(), projection(&services, SERVICE), Services::new(shared.clone())),
+        publish(settings, &shared, catalog),
+    );
+}
+
+const DEFINITION: &[&[&str]] = &[
+    &["metadata", "name"],
+    &["metadata", "resourceVersion"],
+    &["metadata", "uid"],
+    &["spec", "group"],
+    &["spec", "scope"],
+    &["spec", "names"],
+    &["spec", "versions", "name"],
+    &["spec", "versions", "served"],
+    &["status", "acceptedNames"],
+    &["status", "conditions", "type"],
+    &["status", "conditions", "status"],
+];
+
+const SERVICE: &[&[&str]] = &[
+    &["metadata", "name"],
+    &["metadata", "resourceVersion"],
+    &["metadata", "uid"],
+    &["spec", "service"],
+    &["status", "conditions", "type"],
+    &["status", "conditions", "status"],
+];
+
+fn key(group: &str, plural: &str, kind: &str) -> WatchKey {
+    WatchKey {
+        group: group.into(),
+        plural: plural.into(),
+        kind: kind.into(),
+        ..WatchKey::namespaces()
+    }
+}
+
+fn projection(key: &WatchKey, paths: &[&[&str]]) -> Projection {
+    Projection::new(Paths::only(paths.iter().copied()), &key.api_version(), &key.kind)
+}
+
+/// Merges what is defined with what is discovered and publishes each change.
+async fn publish(settings: Settings, shared: &Shared, catalog: watch::Sender<Arc<Catalog>>) {
+    let mut discovered: Option<Vec<Served>> = None;
+    loop {
+        let (next, blind) = {
+            let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let complete = discovered.is_some() && (state.listed || state.blind);
+            let defined = state.definitions.values().flat_map(|definition| definition.served.iter().cloned());
+            let found = discovered.iter().flatten().cloned();
+            (Catalog::new(complete, found, defined, &state.groups), state.blind)
+        };
+        catalog.send_if_modified(|known| {
+            let changed = **known != next;
+            if changed {
+                *known = Arc::new(next);
+            }
+            changed
+        });
+        if catalog.is_closed() {
+            return;
+        }
+        let wait = match (&discovered, blind) {
+            (None, _) => Duration::ZERO,
+            (Some(_), true) => REFRESH_BLIND,
+            (Some(_), false) => REFRESH,
+        };
+        tokio::select! {
+            biased;
+            () = shared.defined.notified() => continue,
+            () = shared.ask.notified() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep(wait.mul_f64(1.0 + 0.1 * fastrand::f64())) => {}
+        }
+        match tokio::time::timeout(TIMEOUT, discover(&settings.client)).await {
+            Ok(Ok(found)) => discovered = Some(found),
+            failed => {
+                settings.metrics.error(ErrorKind::Discovery);
+                let error = match failed {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => format!("no answer within {} s", TIMEOUT.as_secs()),
+                };
+                warn!(%error, "the served kinds cannot be read; trying again");
+                tokio::time::sleep(Duration::from_secs(2).mul_f64(0.5 + fastrand::f64())).await;
+                shared.ask.notify_one();
+            }
+        }
+    }
+}
+
+async fn discover(client: &Client) -> Result<Vec<Served>, kube::Error> {
+    let discovery = match Discovery::new(client.clone()).run_aggregated().await {
+        Ok(discovery) => discovery,
+        // Before Kubernetes 1.26 there is no aggregated form.
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 406) => {
+            Discovery::new(client.clone()).run().await?
+        }
+        Err(error) => return Err(error),
+    };
+    let mut served = Vec::new();
+    for group in discovery.groups() {
+        for version in group.versions() {
+            for (resource, capabilities) in group.versioned_resources(version) {
+                served.push(Served {
+                    namespaced: capabilities.scope == Scope::Namespaced,
+                    watchable: capabilities.supports_operation(verbs::LIST)
+                        && capabilities.supports_operation(verbs::WATCH),
+                    group: resource.group,
+                    version: resource.version,
+                    kind: resource.kind,
+                    plural: resource.plural,
+                });
+            }
+        }
+    }
+    debug!(kinds = served.len(), "served kinds read");
+    Ok(served)
+}
+
+struct Definitions(Arc<Shared>);
+
+impl Deliver for Definitions {
+    async fn event(&mut self, event: ObjectEvent) {
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            ObjectEvent::Relisting => state.unseen = state.definitions.keys().cloned().collect(),
+            ObjectEvent::Seen(object) => {
+                let key = object.key();
+                state.unseen.remove(&key);
+                if state.definitions.get(&key).is_some_and(|known| known.fingerprint == object.fingerprint()) {
+                    return;
+                }
+                state.groups.extend(object.root().str_at(&["spec", "group"]).map(ToString::to_string));
+                let definition = Definition { served: served_by(&object), fingerprint: object.fingerprint() };
+                state.definitions.insert(key, definition);
+                // During the first list the catalog is not complete anyway.
+                if !state.listed {
+                    return;
+                }
+            }
+            ObjectEvent::Gone(key) => {
+                state.definitions.remove(&key);
+            }
+            ObjectEvent::Synced => {
+                for key in std::mem::take(&mut state.unseen) {
+                    state.definitions.remove(&key);
+                }
+                state.listed = true;
+            }
+        }
+        drop(state);
+        self.0.defined.notify_one();
+    }
+
+    fn health(&mut self, health: Health) {
+        let refused = matches!(&health, Health::Trouble(ResourceState::Forbidden, _));
+        let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused && !state.listed {
+            state.blind = true;
+        } else if health == Health::Complete {
+            state.blind = false;
+        }
+        drop(state);
+        self.0.defined.notify_one();
+    }
+}
+
+/// What a definition serves, once the API server has established it.
+fn served_by(definition: &ProjectedObject) -> Vec<Served> {
+    let root = definition.root();
+    let established = root.at(&["status", "conditions"]).map(Node::items).unwrap_or_default().iter().any(|condition| {
+        condition.str_at(&["type"]).is_some_and(|text| &**text == "Established")
+            && condition.str_at(&["status"]).is_some_and(|text| &**text == "True")
+    });
+    if !established {
+        return Vec::new();
+    }
+    let text = |path: &[&str]| root.str_at(path).map(ToString::to_string).unwrap_or_default();
+    let versions = root.at(&["spec", "versions"]).map(Node::items).unwrap_or_default().iter();
+    versions
+        .filter(|version| version.get("served") == Some(&Node::Bool(true)))
+        .filter_map(|version| version.str_at(&["name"]))
+        .map(|version| Served {
+            group: text(&["spec", "group"]),
+            version: version.to_string(),
+            kind: text(&["status", "acceptedNames", "kind"]),
+            plural: text(&["status", "acceptedNames", "plural"]),
+            namespaced: text(&["spec", "scope"]) == "Namespaced",
+            watchable: true,
+        })
+        .collect()
+}
+
+struct Services {
+    shared: Arc<Shared>,
+    known: BTreeMap<ObjectKey, u64>,
+}
+
+impl Services {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, known: BTreeMap::new() }
+    }
+}
+
+impl Deliver for Services {
+    async fn event(&mut self, event: ObjectEvent) {
+        let changed = match event {
+            ObjectEvent::Seen(object) => {
+                self.known.insert(object.key(), object.fingerprint()) != Some(object.fingerprint())
+            }
+            ObjectEvent::Gone(key) => self.known.remove(&key).is_some(),
+            ObjectEvent::Relisting | ObjectEvent::Synced => false,
+        };
+        if changed {
+            self.shared.ask.notify_one();
+        }
+    }
+
+    fn health(&mut self, _: Health) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::project::testing::object;
+
+    fn definition(established: &str, v2_served: bool) -> Arc<ProjectedObject> {
+        object(&format!(
+            r#"{{"apiVersion":"apiextensions.k8s.io/v1","kind":"CustomResourceDefinition","metadata":{{"name":"routes.x.io"}},
+            "spec":{{"group":"x.io","scope":"Namespaced","versions":[{{"name":"v1","served":true}},{{"name":"v2","served":{v2_served}}}]}},
+            "status":{{"acceptedNames":{{"kind":"Route","plural":"routes"}},"conditions":[{{"type":"Established","status":"{established}"}}]}}}}"#
+        ))
+    }
+
+    #[test]
+    fn a_definition_serves_its_served_versions_once_established() {
+        assert!(served_by(&definition("False", true)).is_empty());
+        let versions = |d: &ProjectedObject| served_by(d).into_iter().map(|s| s.version).collect::<Vec<_>>();
+        assert_eq!(versions(&definition("True", true)), ["v1", "v2"]);
+        assert_eq!(versions(&definition("True", false)), ["v1"]);
+        assert_eq!(served_by(&definition("True", false))[0].display(), "routes.v1.x.io");
+    }
+}

@@ -1,0 +1,146 @@
+//! Compares the watches that are wanted with those that run, and starts and stops accordingly.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::info;
+
+use super::board::{Board, Health};
+use super::catalog::{Catalog, Unresolved};
+use super::interest::{WatchKey, resource_of, wanted};
+use super::stream::{Deliver, Settings, follow};
+use crate::core::engine::{Assignment, Route};
+use crate::core::event::{ObjectEvent, WatchId};
+use crate::core::policy::PolicySet;
+use crate::core::project::{Paths, Projection};
+use crate::judge::Judge;
+use crate::metrics::{Metrics, ResourceLabel};
+
+/// Everything a manager works with.
+pub struct Manager {
+    /// For the streams.
+    pub settings: Settings,
+    /// Takes the events.
+    pub judge: Judge,
+    /// Takes the states.
+    pub board: Arc<Board>,
+}
+
+struct Running {
+    id: WatchId,
+    stream: Option<AbortHandle>,
+}
+
+impl Manager {
+    /// Runs until one of the inputs ends. Dropping the future stops every stream.
+    pub async fn run(
+        self,
+        mut policies: watch::Receiver<Arc<PolicySet>>,
+        mut catalog: watch::Receiver<Arc<Catalog>>,
+    ) {
+        let mut running: BTreeMap<WatchKey, Running> = BTreeMap::new();
+        let mut streams = JoinSet::new();
+        let mut last_id = 0;
+        loop {
+            let set = policies.borrow_and_update().clone();
+            let served = catalog.borrow_and_update().clone();
+            self.reconcile(&set, &served, &mut running, &mut streams, &mut last_id).await;
+            let ended = tokio::select! {
+                changed = policies.changed() => changed.is_err(),
+                changed = catalog.changed() => changed.is_err(),
+            };
+            if ended {
+                return;
+            }
+            // Reap what was aborted.
+            while streams.try_join_next().is_some() {}
+        }
+    }
+
+    async fn reconcile(
+        &self,
+        policies: &Arc<PolicySet>,
+        catalog: &Catalog,
+        running: &mut BTreeMap<WatchKey, Running>,
+        streams: &mut JoinSet<()>,
+        last_id: &mut u64,
+    ) {
+        let mut wanted = wanted(policies, catalog);
+        if wanted.namespaces {
+            wanted.watches.entry(WatchKey::namespaces()).or_default();
+        }
+        running.retain(|key, watch| {
+            let keep = wanted.watches.contains_key(key);
+            if !keep {
+                info!(watch = %key, "watch stopped");
+                if let Some(stream) = &watch.stream {
+                    stream.abort();
+                }
+            }
+            keep
+        });
+        for key in wanted.watches.keys().filter(|key| !running.contains_key(key)).cloned().collect::<Vec<_>>() {
+            *last_id += 1;
+            running.insert(key, Running { id: WatchId(*last_id), stream: None });
+        }
+        let id_of = |key: &WatchKey| running.get(key).map(|watch| watch.id);
+        let namespaces = id_of(&WatchKey::namespaces()).filter(|_| wanted.namespaces);
+        let routes: BTreeMap<WatchId, Route> = wanted
+            .watches
+            .iter()
+            .filter_map(|(key, readers)| {
+                Some((id_of(key)?, Route { readers: readers.clone(), resource: resource_of(key) }))
+            })
+            .collect();
+        let board = wanted
+            .watches
+            .iter()
+            .filter_map(|(key, readers)| Some((id_of(key)?, (key.resource(), readers.clone()))))
+            .collect();
+        self.settings.metrics.watches_wanted.set(wanted.watches.len() as i64);
+        self.board.assign(board, namespaces, &wanted.unresolved, Timestamp::now());
+        self.settings.metrics.watches_running.set(self.board.running() as i64);
+        let absent = wanted.unresolved.into_iter();
+        let absent = absent.filter(|(_, why)| matches!(why, Unresolved::NotInstalled(_))).map(|(reader, _)| reader);
+        // Before any stream of it starts, the judge knows what its events are for.
+        let assignment =
+            Assignment { policies: policies.clone(), routes, namespaces, absent: absent.collect() };
+        self.judge.assign(assignment).await;
+        for (key, watch) in running.iter_mut().filter(|(_, watch)| watch.stream.is_none()) {
+            info!(watch = %key, "watch started");
+            let projection = Projection::new(Paths::whole(), &key.api_version(), &key.kind);
+            let sink = Sink {
+                id: watch.id,
+                label: Arc::new(ResourceLabel { resource: key.resource() }),
+                judge: self.judge.clone(),
+                board: self.board.clone(),
+                metrics: self.settings.metrics.clone(),
+            };
+            let stream = follow(self.settings.clone(), key.clone(), projection, sink);
+            watch.stream = Some(streams.spawn(stream));
+        }
+    }
+}
+
+struct Sink {
+    id: WatchId,
+    label: Arc<ResourceLabel>,
+    judge: Judge,
+    board: Arc<Board>,
+    metrics: Arc<Metrics>,
+}
+
+impl Deliver for Sink {
+    async fn event(&mut self, event: ObjectEvent) {
+        self.judge.event(self.id, &self.label, event).await;
+    }
+
+    fn health(&mut self, health: Health) {
+        if self.board.note(self.id, health, Timestamp::now()) {
+            self.metrics.watches_running.set(self.board.running() as i64);
+        }
+    }
+}

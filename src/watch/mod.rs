@@ -1,0 +1,20 @@
+//! From what policies want to the objects of the cluster.
+//!
+//! In: the published policies and the kinds that the API server serves. Out: object events to the judge, and
+//! one honest state for each selection on the [`Board`]. `app` starts it; recorders read the board.
+//!
+//! Intent and reality are separate: [`interest`] says which watches are wanted, [`manager`] compares them with
+//! those that run, [`stream`] is one of them.
+
+pub mod access;
+pub mod board;
+pub mod catalog;
+pub mod discovery;
+pub mod interest;
+pub mod manager;
+pub mod object;
+pub mod stream;
+pub mod transport;
+
+pub use board::{Board, SelectionState};
+pub use catalog::Catalog;

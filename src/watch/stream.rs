@@ -1,0 +1,279 @@
+//! One watch: `kube::runtime::watcher` turned into object events and signs of health.
+//!
+//! It never ends by itself. What the watcher leaves to its user is done here: back-off by the kind of error, a
+//! bound on lists in flight, pages where lists cannot be streamed, a fresh list where a resource version expired.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use futures::StreamExt;
+use kube::api::Api;
+use kube::core::{ApiResource, Status};
+use kube::discovery::Scope;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::Client;
+use tokio::sync::Semaphore;
+use tracing::{debug, warn};
+
+use super::access;
+use super::board::Health;
+use super::interest::WatchKey;
+use super::object::{PROJECTION, WatchedObject};
+use super::transport::{CONVERSATION, Conversation};
+use crate::api::status::ResourceState;
+use crate::core::event::ObjectEvent;
+use crate::core::project::Projection;
+use crate::core::rules::one_line;
+use crate::metrics::{ErrorKind, Metrics, ResourceLabel};
+
+/// A list that brings nothing for this long is given up and begun again.
+const LIST_SILENCE: Duration = Duration::from_secs(30);
+/// Longest text of an API server's error that is kept, in bytes.
+const MAX_ERROR_LEN: usize = 300;
+
+/// What every stream needs, whatever it watches.
+#[derive(Clone)]
+pub struct Settings {
+    /// The cluster.
+    pub client: Client,
+    /// How long a watch request lasts before it is made again; half of it to all of it, at random.
+    pub watch_timeout: Duration,
+    /// Bounds the lists in flight.
+    pub lists: Arc<Semaphore>,
+    /// Metrics.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Where a stream delivers. Waiting in a method holds the stream up, and only this stream.
+pub trait Deliver: Send {
+    /// Takes an event of an object, in order.
+    fn event(&mut self, event: ObjectEvent) -> impl Future<Output = ()> + Send;
+    /// Takes a sign of health.
+    fn health(&mut self, health: Health);
+}
+
+/// Follows `key` for ever.
+pub async fn follow(settings: Settings, key: WatchKey, projection: Projection, mut deliver: impl Deliver) {
+    let conversation = Arc::new(Conversation::default());
+    let work = run(&settings, &key, &conversation, &mut deliver);
+    CONVERSATION.scope(conversation.clone(), PROJECTION.scope(Arc::new(projection), work)).await;
+}
+
+/// How the first list is asked for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Lists {
+    Streamed,
+    Paged,
+}
+
+async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, deliver: &mut impl Deliver) {
+    let label = ResourceLabel { resource: key.resource() };
+    let mut lists = Lists::Streamed;
+    let mut backoff = Backoff::default();
+    // Each turn is one watcher; a turn ends when its state can only be mended by a fresh one.
+    loop {
+        let mut events = pin!(watcher(api(&settings.client, key), config(settings, key, lists)));
+        let mut listing = true;
+        let mut permit = None;
+        loop {
+            if listing && permit.is_none() {
+                // The semaphore is never closed.
+                permit = settings.lists.clone().acquire_owned().await.ok();
+            }
+            let next = tokio::select! {
+                biased;
+                next = within(listing, events.next()) => next,
+                () = conversation.connected.notified() => {
+                    deliver.health(Health::Connected);
+                    continue;
+                }
+            };
+            let error = match next {
+                Ok(Some(Ok(event))) => {
+                    match event {
+                        Event::Init => {
+                            settings.metrics.resyncs.get_or_create(&label).inc();
+                            listing = true;
+                            deliver.event(ObjectEvent::Relisting).await;
+                        }
+                        Event::InitApply(object) | Event::Apply(object) => {
+                            deliver.event(ObjectEvent::Seen(object.object)).await;
+                        }
+                        Event::Delete(object) => deliver.event(ObjectEvent::Gone(object.object.key())).await,
+                        Event::InitDone => {
+                            listing = false;
+                            permit = None;
+                            backoff = Backoff::default();
+                            deliver.event(ObjectEvent::Synced).await;
+                            deliver.health(Health::Complete);
+                        }
+                    }
+                    continue;
+                }
+                Ok(Some(Err(error))) => error,
+                Ok(None) => break,
+                Err(Silence) => {
+                    lists = Lists::Paged;
+                    let text = format!("the list brought nothing for {} s", LIST_SILENCE.as_secs());
+                    deliver.health(Health::Trouble(ResourceState::Syncing, text));
+                    break;
+                }
+            };
+            // Others may list while this stream waits.
+            drop(permit.take());
+            settings.metrics.error(ErrorKind::Watch);
+            let trouble = classify(&error);
+            debug!(watch = %key, ?trouble, "watch in trouble");
+            match trouble {
+                Trouble::Expired => {
+                    tokio::time::sleep(backoff.next(Duration::from_secs(5))).await;
+                    break;
+                }
+                Trouble::NotStreamable if lists == Lists::Streamed => {
+                    lists = Lists::Paged;
+                    break;
+                }
+                Trouble::NotStreamable => deliver.health(Health::Trouble(ResourceState::Invalid, text_of(&error))),
+                Trouble::Forbidden => {
+                    let missing = access::missing_verbs(&settings.client, key).await;
+                    let text = access::explain(key, &missing);
+                    warn!(watch = %key, "{text}");
+                    deliver.health(Health::Trouble(ResourceState::Forbidden, text));
+                    tokio::time::sleep(backoff.next(Duration::from_secs(10))).await;
+                }
+                Trouble::NotServed => {
+                    let text = format!("{} is not served at present: {}", key.resource(), text_of(&error));
+                    deliver.health(Health::Trouble(ResourceState::NotInstalled, text));
+                    tokio::time::sleep(backoff.next(Duration::from_secs(5))).await;
+                }
+                Trouble::Rejected => {
+                    deliver.health(Health::Trouble(ResourceState::Invalid, text_of(&error)));
+                    tokio::time::sleep(backoff.next(Duration::from_secs(60))).await;
+                }
+                Trouble::Lost => {
+                    deliver.health(Health::Trouble(ResourceState::Syncing, text_of(&error)));
+                    tokio::time::sleep(backoff.next(Duration::from_secs(10))).await;
+                }
+            }
+        }
+    }
+}
+
+struct Silence;
+
+async fn within<T>(listing: bool, next: impl Future<Output = T>) -> Result<T, Silence> {
+    match listing {
+        true => tokio::time::timeout(LIST_SILENCE, next).await.map_err(|_| Silence),
+        false => Ok(next.await),
+    }
+}
+
+fn api(client: &Client, key: &WatchKey) -> Api<WatchedObject> {
+    let resource = ApiResource {
+        group: key.group.clone(),
+        version: key.version.clone(),
+        api_version: key.api_version(),
+        kind: key.kind.clone(),
+        plural: key.plural.clone(),
+    };
+    let scope = if key.namespaced { Scope::Namespaced } else { Scope::Cluster };
+    let api = Api::dynamic(client.clone(), &resource, &scope);
+    match &key.namespace {
+        Some(namespace) => api.constrain(namespace),
+        None => api,
+    }
+}
+
+fn config(settings: &Settings, key: &WatchKey, lists: Lists) -> watcher::Config {
+    let spread = settings.watch_timeout.as_secs_f64() * (0.5 + 0.5 * fastrand::f64());
+    let mut config = watcher::Config::default().timeout((spread as u32).max(1));
+    config.label_selector = Some(key.label_selector.clone()).filter(|text| !text.is_empty());
+    config.field_selector = Some(key.field_selector.clone()).filter(|text| !text.is_empty());
+    match lists {
+        Lists::Streamed => config.streaming_lists(),
+        Lists::Paged => config,
+    }
+}
+
+/// What an error of the watcher means.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Trouble {
+    /// The resource version is too old: list again.
+    Expired,
+    /// The server does not stream lists.
+    NotStreamable,
+    /// Not allowed.
+    Forbidden,
+    /// No such resource.
+    NotServed,
+    /// The request as such is wrong.
+    Rejected,
+    /// Anything that passes by itself.
+    Lost,
+}
+
+fn status_of(error: &watcher::Error) -> Option<&Status> {
+    match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => Some(status),
+        _ => None,
+    }
+}
+
+fn classify(error: &watcher::Error) -> Trouble {
+    match status_of(error).map(|status| (status.code, status.message.as_str())) {
+        Some((410, _)) => Trouble::Expired,
+        Some((400 | 422, message)) if message.contains("sendInitialEvents") || message.contains("resourceVersionMatch") => {
+            Trouble::NotStreamable
+        }
+        Some((403, _)) => Trouble::Forbidden,
+        Some((404, _)) => Trouble::NotServed,
+        Some((400 | 405 | 422, _)) => Trouble::Rejected,
+        _ => Trouble::Lost,
+    }
+}
+
+/// One bounded line. Transport errors carry their reason in their sources; the bytes of objects are in none.
+fn text_of(error: &watcher::Error) -> String {
+    if let Some(status) = status_of(error) {
+        let text = if status.message.is_empty() { &status.reason } else { &status.message };
+        return one_line(text, MAX_ERROR_LEN);
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    one_line(&text, MAX_ERROR_LEN)
+}
+
+/// Pauses between attempts: doubling from a quarter of a second, with jitter.
+#[derive(Debug)]
+struct Backoff(ExponentialBackoff);
+
+impl Default for Backoff {
+    fn default() -> Self {
+        let builder = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(250))
+            .with_max_delay(Duration::from_secs(60))
+            .with_factor(2.0)
+            .without_max_times();
+        Self(builder.build())
+    }
+}
+
+impl Backoff {
+    fn next(&mut self, longest: Duration) -> Duration {
+        let pause = self.0.next().unwrap_or(longest).min(longest);
+        pause.mul_f64(0.75 + 0.25 * fastrand::f64())
+    }
+}
