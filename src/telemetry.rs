@@ -14,11 +14,19 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. `RUST_LOG` sets the levels; without it, info.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .from_env_lossy();
     // When a response does not decode, kube logs its body, and with it whatever a Secret holds.
-    let quiet = QUIET.iter().filter_map(|directive| directive.parse::<Directive>().ok());
+    let quiet = QUIET
+        .iter()
+        .filter_map(|directive| directive.parse::<Directive>().ok());
     let filter = quiet.fold(filter, EnvFilter::add_directive);
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(color);
     match format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),

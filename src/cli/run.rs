@@ -22,7 +22,12 @@ pub struct Run {
     context: Option<String>,
 
     /// Address of /healthz, /readyz and /metrics
-    #[arg(long, env = "POLYWATCH_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(
+        long,
+        env = "POLYWATCH_LISTEN",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:8080"
+    )]
     listen: SocketAddr,
 
     /// Form of the log
@@ -34,11 +39,21 @@ pub struct Run {
     no_leader_election: bool,
 
     /// Namespace of the lease by which replicas elect the one that works
-    #[arg(long, env = "POLYWATCH_LEASE_NAMESPACE", value_name = "NAMESPACE", default_value = "polywatch-system")]
+    #[arg(
+        long,
+        env = "POLYWATCH_LEASE_NAMESPACE",
+        value_name = "NAMESPACE",
+        default_value = "polywatch-system"
+    )]
     lease_namespace: String,
 
     /// Name of that lease
-    #[arg(long, env = "POLYWATCH_LEASE_NAME", value_name = "NAME", default_value = "polywatch")]
+    #[arg(
+        long,
+        env = "POLYWATCH_LEASE_NAME",
+        value_name = "NAME",
+        default_value = "polywatch"
+    )]
     lease_name: String,
 
     /// Seconds after which a lease that was not renewed may be taken
@@ -84,7 +99,9 @@ impl Run {
     fn options(self) -> Options {
         let identity = self.identity.unwrap_or_else(|| {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            format!("{}-{}", host.trim(), std::process::id()).trim_start_matches('-').to_owned()
+            format!("{}-{}", host.trim(), std::process::id())
+                .trim_start_matches('-')
+                .to_owned()
         });
         let lease = (!self.no_leader_election).then(|| leader::Settings {
             namespace: self.lease_namespace,

@@ -35,7 +35,9 @@ type Inner = tower::util::BoxService<http::Request<Body>, http::Response<Box<Dyn
 pub async fn connect<L>(context: Option<&str>, layer: &L) -> Result<Client, ConnectError>
 where
     L: Layer<Inner>,
-    L::Service: Service<http::Request<Body>, Response = http::Response<Box<DynBody>>, Error = BoxError> + Send + 'static,
+    L::Service: Service<http::Request<Body>, Response = http::Response<Box<DynBody>>, Error = BoxError>
+        + Send
+        + 'static,
     <L::Service as Service<http::Request<Body>>>::Future: Send + 'static,
 {
     let mut config = config(context).await?;
@@ -50,9 +52,13 @@ async fn config(context: Option<&str>) -> Result<Config, ConnectError> {
     let no_config = |error: &dyn std::fmt::Display| ConnectError::NoConfig(error.to_string());
     match context {
         Some(context) => {
-            let options =
-                kube::config::KubeConfigOptions { context: Some(context.to_owned()), ..Default::default() };
-            Config::from_kubeconfig(&options).await.map_err(|error| no_config(&error))
+            let options = kube::config::KubeConfigOptions {
+                context: Some(context.to_owned()),
+                ..Default::default()
+            };
+            Config::from_kubeconfig(&options)
+                .await
+                .map_err(|error| no_config(&error))
         }
         None => Config::infer().await.map_err(|error| no_config(&error)),
     }

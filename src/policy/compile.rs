@@ -19,7 +19,11 @@ use crate::core::rules::{CompiledRule, Expression, MAX_MESSAGE_LEN, one_line};
 pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
     // What rules that judge a state may read; `oldObject` is null for them.
     let scope = Scope::new(&Root::ALL);
-    Compiler { problems: Vec::new(), scope }.policy(key, uid, generation, spec)
+    Compiler {
+        problems: Vec::new(),
+        scope,
+    }
+    .policy(key, uid, generation, spec)
 }
 
 struct Compiler {
@@ -38,17 +42,27 @@ impl Compiler {
         self.unique("spec.resources", spec.resources.iter().map(|r| r.name.as_str()));
         self.unique("spec.variables", spec.variables.iter().map(|v| v.name.as_str()));
         self.unique("spec.rules", spec.rules.iter().map(|r| r.name.as_str()));
-        self.unique("spec.matchConditions", spec.match_conditions.iter().map(|c| c.name.as_str()));
+        self.unique(
+            "spec.matchConditions",
+            spec.match_conditions.iter().map(|c| c.name.as_str()),
+        );
 
-        let selections: Vec<Selection> =
-            spec.resources.iter().enumerate().map(|(n, resource)| self.selection(n, resource)).collect();
+        let selections: Vec<Selection> = spec
+            .resources
+            .iter()
+            .enumerate()
+            .map(|(n, resource)| self.selection(n, resource))
+            .collect();
 
         let mut variables = Vec::new();
         for (n, variable) in spec.variables.iter().enumerate() {
             let field = format!("spec.variables[{n}].expression");
             if let Some(program) = self.program(&field, None, &variable.expression, Want::Any) {
                 self.scope.declare(&variable.name, &program);
-                variables.push(Variable { name: variable.name.clone(), program });
+                variables.push(Variable {
+                    name: variable.name.clone(),
+                    program,
+                });
             }
         }
 
@@ -56,7 +70,10 @@ impl Compiler {
         for (n, condition) in spec.match_conditions.iter().enumerate() {
             let field = format!("spec.matchConditions[{n}].expression");
             if let Some(program) = self.program(&field, None, &condition.expression, Want::Bool) {
-                match_conditions.push(Condition { name: condition.name.as_str().into(), program });
+                match_conditions.push(Condition {
+                    name: condition.name.as_str().into(),
+                    program,
+                });
             }
         }
 
@@ -93,7 +110,9 @@ impl Compiler {
         for (m, wanted) in rule.resources.iter().enumerate() {
             if selections.iter().all(|selection| *selection.name != **wanted) {
                 let known = selections.iter().map(|selection| &*selection.name);
-                let near = nearest(wanted, known).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                let near = nearest(wanted, known)
+                    .map(|near| format!("; did you mean {near:?}?"))
+                    .unwrap_or_default();
                 let text = format!("there is no resource named {wanted:?} in spec.resources{near}");
                 self.problem(format!("spec.rules[{n}].resources[{m}]"), Some(&name), text);
             }
@@ -101,7 +120,12 @@ impl Compiler {
         let field = format!("spec.rules[{n}].expression");
         let validation = self.program(&field, Some(&name), &rule.expression, Want::Bool);
         let message_expression = rule.message_expression.as_ref().and_then(|source| {
-            self.program(&format!("spec.rules[{n}].messageExpression"), Some(&name), source, Want::String)
+            self.program(
+                &format!("spec.rules[{n}].messageExpression"),
+                Some(&name),
+                source,
+                Want::String,
+            )
         });
         let judged = |selection: &Selection| {
             rule.resources.is_empty() || rule.resources.iter().any(|wanted| **wanted == *selection.name)
@@ -111,7 +135,10 @@ impl Compiler {
             selections: selections.iter().map(judged).collect(),
             expression: Expression {
                 validation: validation?,
-                message: rule.message.as_deref().map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
+                message: rule
+                    .message
+                    .as_deref()
+                    .map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
                 message_expression,
             },
             name,
@@ -120,7 +147,10 @@ impl Compiler {
 
     fn selection(&mut self, n: usize, resource: &ResourceSelection) -> Selection {
         let field = format!("spec.resources[{n}]");
-        let (group, version) = resource.api_version.rsplit_once('/').unwrap_or(("", &resource.api_version));
+        let (group, version) = resource
+            .api_version
+            .rsplit_once('/')
+            .unwrap_or(("", &resource.api_version));
         let mut invalid = None;
         let mut matcher = |selector: &Option<LabelSelector>, name: &str| {
             let selector = selector.as_ref()?;
@@ -134,7 +164,11 @@ impl Compiler {
         };
         let labels = matcher(&resource.label_selector, "labelSelector");
         let namespace_labels = matcher(&resource.namespace_selector, "namespaceSelector");
-        if let Some(text) = resource.field_selector.as_deref().and_then(field_selector_problem) {
+        if let Some(text) = resource
+            .field_selector
+            .as_deref()
+            .and_then(field_selector_problem)
+        {
             invalid.get_or_insert_with(|| format!("{field}.fieldSelector: {text}"));
         }
         if let Some(text) = &invalid {
@@ -154,7 +188,11 @@ impl Compiler {
             },
             filter: NamespaceFilter {
                 labels: namespace_labels,
-                exclude: resource.exclude_namespaces.iter().map(|name| name.as_str().into()).collect(),
+                exclude: resource
+                    .exclude_namespaces
+                    .iter()
+                    .map(|name| name.as_str().into())
+                    .collect(),
             },
             invalid,
         }
@@ -181,7 +219,11 @@ impl Compiler {
     }
 
     fn problem(&mut self, field: String, rule: Option<&Arc<str>>, message: String) {
-        self.problems.push(Problem { field, rule: rule.cloned(), message: one_line(&message, MAX_MESSAGE_LEN) });
+        self.problems.push(Problem {
+            field,
+            rule: rule.cloned(),
+            message: one_line(&message, MAX_MESSAGE_LEN),
+        });
     }
 }
 
@@ -194,7 +236,8 @@ fn label_matcher(selector: &LabelSelector) -> Result<LabelMatcher, (String, Stri
     for (n, expression) in selector.match_expressions.iter().flatten().enumerate() {
         let key = expression.key.clone();
         let values: BTreeSet<String> = expression.values.iter().flatten().cloned().collect();
-        let wrong = |field: &str, text: &str| Err((format!("matchExpressions[{n}].{field}"), text.to_owned()));
+        let wrong =
+            |field: &str, text: &str| Err((format!("matchExpressions[{n}].{field}"), text.to_owned()));
         requirements.push(match (expression.operator.as_str(), values.is_empty()) {
             ("In", false) => Requirement::In(key, values),
             ("NotIn", false) => Requirement::NotIn(key, values),
@@ -219,5 +262,7 @@ fn field_selector_problem(selector: &str) -> Option<String> {
         let field = term.split_once("!=").or_else(|| term.split_once('='));
         field.is_none_or(|(name, _)| name.trim().is_empty())
     })?;
-    Some(format!("{wrong:?} is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas"))
+    Some(format!(
+        "{wrong:?} is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas"
+    ))
 }

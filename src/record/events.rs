@@ -20,8 +20,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-pub use format::{Told, parse};
 use format::{Reason, Subject};
+pub use format::{Told, parse};
 
 use super::budget::Budget;
 use super::{Sources, WRITE_TIMEOUT};
@@ -47,8 +47,14 @@ pub type ToldByPolicy = HashMap<PolicyKey, HashMap<FindingKey, Arc<Finding>>>;
 /// process told; `instance` names this process.
 pub async fn run(sources: Sources, told: ToldByPolicy, instance: String, mut stop: watch::Receiver<bool>) {
     let mut recorder = Recorder {
-        policies: told.into_iter().map(|(policy, told)| (policy, Ledger::new(told))).collect(),
-        writer: Writer { client: sources.client.clone(), instance },
+        policies: told
+            .into_iter()
+            .map(|(policy, told)| (policy, Ledger::new(told)))
+            .collect(),
+        writer: Writer {
+            client: sources.client.clone(),
+            instance,
+        },
         sources,
     };
     let mut owing: BTreeSet<PolicyKey> = recorder.policies.keys().cloned().collect();
@@ -85,7 +91,12 @@ struct Ledger {
 
 impl Ledger {
     fn new(told: HashMap<FindingKey, Arc<Finding>>) -> Self {
-        Self { told, budget: Budget::new(BURST, REFILL, Instant::now()), summary_at: None, resting_until: None }
+        Self {
+            told,
+            budget: Budget::new(BURST, REFILL, Instant::now()),
+            summary_at: None,
+            resting_until: None,
+        }
     }
 }
 
@@ -105,23 +116,29 @@ impl Recorder {
             published.policies.get(key).cloned()
         };
         let now = Instant::now();
-        let ledger = self.policies.entry(key.clone()).or_insert_with(|| Ledger::new(HashMap::new()));
+        let ledger = self
+            .policies
+            .entry(key.clone())
+            .or_insert_with(|| Ledger::new(HashMap::new()));
         if ledger.resting_until.is_some_and(|until| until > now) {
             return Owes::Something;
         }
         let (open, settled) = self.sources.judge.open(key);
         let still_open: HashSet<&FindingKey> = open.iter().map(|finding| &finding.key).collect();
-        let opened = open.iter().filter(|finding| !ledger.told.contains_key(&finding.key));
+        let opened = open
+            .iter()
+            .filter(|finding| !ledger.told.contains_key(&finding.key));
         // Not open may mean not known yet, unless the selection is complete or gone.
         let known = |selection: &Arc<str>| {
             settled.contains(selection)
-                || policy.as_ref().is_none_or(|p| p.selections.iter().all(|s| s.name != *selection))
+                || policy
+                    .as_ref()
+                    .is_none_or(|p| p.selections.iter().all(|s| s.name != *selection))
         };
         let suspended = policy.as_ref().is_some_and(|policy| policy.suspended);
-        let resolved = ledger
-            .told
-            .values()
-            .filter(|finding| !suspended && !still_open.contains(&finding.key) && known(&finding.key.selection));
+        let resolved = ledger.told.values().filter(|finding| {
+            !suspended && !still_open.contains(&finding.key) && known(&finding.key.selection)
+        });
         let owed: Vec<(Reason, Arc<Finding>)> = opened
             .map(|finding| (Reason::FindingOpened, finding.clone()))
             .chain(resolved.map(|finding| (Reason::FindingResolved, finding.clone())))
@@ -131,8 +148,16 @@ impl Recorder {
             ledger.told.clear();
         }
         let subject = match &policy {
-            Some(policy) => Subject { name: key.clone(), uid: policy.uid.clone(), exists: true },
-            None => Subject { name: key.clone(), uid: "".into(), exists: false },
+            Some(policy) => Subject {
+                name: key.clone(),
+                uid: policy.uid.clone(),
+                exists: true,
+            },
+            None => Subject {
+                name: key.clone(),
+                uid: "".into(),
+                exists: false,
+            },
         };
         let mut held_back: BTreeMap<Reason, usize> = BTreeMap::new();
         for (reason, finding) in owed {
@@ -141,7 +166,11 @@ impl Recorder {
                 continue;
             }
             match self.writer.tell(&subject, reason, &finding).await {
-                Ok(()) => self.sources.metrics.events_written.inc_by(if subject.exists { 2 } else { 1 }),
+                Ok(()) => self
+                    .sources
+                    .metrics
+                    .events_written
+                    .inc_by(if subject.exists { 2 } else { 1 }),
                 Err(WriteError::Useless(why)) => {
                     debug!(policy = %key, object = %finding.object, why, "no Event for this object");
                     0
@@ -160,14 +189,20 @@ impl Recorder {
             };
         }
         let count: usize = held_back.values().sum();
-        let label = PolicyLabel { policy: key.to_string() };
+        let label = PolicyLabel {
+            policy: key.to_string(),
+        };
         if !subject.exists {
             // There is nothing left to describe.
             self.policies.remove(key);
             self.sources.metrics.forget_policy(&key.0);
             return Owes::Nothing;
         }
-        self.sources.metrics.events_held_back.get_or_create(&label).set(count as i64);
+        self.sources
+            .metrics
+            .events_held_back
+            .get_or_create(&label)
+            .set(count as i64);
         if count == 0 {
             return Owes::Nothing;
         }
@@ -185,7 +220,10 @@ impl Recorder {
 enum WriteError {
     /// The object's namespace is gone or going: nobody could read the Event.
     Useless(&'static str),
-    Failed { error: String, refused: bool },
+    Failed {
+        error: String,
+        refused: bool,
+    },
 }
 
 struct Writer {
@@ -197,13 +235,25 @@ impl Writer {
     async fn tell(&self, subject: &Subject, reason: Reason, finding: &Finding) -> Result<(), WriteError> {
         let now = Timestamp::now();
         if subject.exists {
-            self.write(format::on_policy(subject, reason, finding, &self.instance, now)).await?;
+            self.write(format::on_policy(subject, reason, finding, &self.instance, now))
+                .await?;
         }
-        self.write(format::on_object(subject, reason, finding, &self.instance, now)).await
+        self.write(format::on_object(subject, reason, finding, &self.instance, now))
+            .await
     }
 
-    async fn summarise(&self, subject: &Subject, held_back: &BTreeMap<Reason, usize>) -> Result<(), WriteError> {
-        self.write(format::summary(subject, held_back, &self.instance, Timestamp::now())).await
+    async fn summarise(
+        &self,
+        subject: &Subject,
+        held_back: &BTreeMap<Reason, usize>,
+    ) -> Result<(), WriteError> {
+        self.write(format::summary(
+            subject,
+            held_back,
+            &self.instance,
+            Timestamp::now(),
+        ))
+        .await
     }
 
     /// Creates the Event, or makes it a series when it exists.
@@ -211,7 +261,10 @@ impl Writer {
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let name = event.metadata.name.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
-        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PostParams::default()
+        };
         let created = answer(api.create(&params, &event)).await;
         match created {
             Err(kube::Error::Api(status)) if status.code == 409 => {}
@@ -221,25 +274,40 @@ impl Writer {
             Ok(known) => known,
             // Expired between the two requests.
             Err(kube::Error::Api(status)) if status.code == 404 => {
-                return answer(api.create(&params, &event)).await.map(|_| ()).map_err(write_error);
+                return answer(api.create(&params, &event))
+                    .await
+                    .map(|_| ())
+                    .map_err(write_error);
             }
             Err(error) => return Err(write_error(error)),
         };
-        let count = known.series.as_ref().map_or(1, |series| series.count).saturating_add(1);
+        let count = known
+            .series
+            .as_ref()
+            .map_or(1, |series| series.count)
+            .saturating_add(1);
         let patch = json!({
             "note": event.note,
             "metadata": {"annotations": event.metadata.annotations},
             "series": {"count": count, "lastObservedTime": event.event_time},
         });
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
-        answer(api.patch(&name, &params, &Patch::Merge(patch))).await.map(|_| ()).map_err(write_error)
+        let params = PatchParams {
+            field_manager: Some(FIELD_MANAGER.into()),
+            ..PatchParams::default()
+        };
+        answer(api.patch(&name, &params, &Patch::Merge(patch)))
+            .await
+            .map(|_| ())
+            .map_err(write_error)
     }
 }
 
 async fn answer<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
     match tokio::time::timeout(WRITE_TIMEOUT, request).await {
         Ok(result) => result,
-        Err(_) => Err(kube::Error::Service(format!("no answer within {} s", WRITE_TIMEOUT.as_secs()).into())),
+        Err(_) => Err(kube::Error::Service(
+            format!("no answer within {} s", WRITE_TIMEOUT.as_secs()).into(),
+        )),
     }
 }
 
@@ -253,6 +321,9 @@ fn write_error(error: kube::Error) -> WriteError {
             error: status.message.clone(),
             refused: (400..500).contains(&status.code) && status.code != 429,
         },
-        other => WriteError::Failed { error: other.to_string(), refused: false },
+        other => WriteError::Failed {
+            error: other.to_string(),
+            refused: false,
+        },
     }
 }

@@ -26,7 +26,12 @@ const PAGE: u32 = 500;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Fills a new engine with what was open and returns what was told.
-pub async fn restore(client: &Client, published: &Published, metrics: &Metrics, engine: &mut Engine) -> ToldByPolicy {
+pub async fn restore(
+    client: &Client,
+    published: &Published,
+    metrics: &Metrics,
+    engine: &mut Engine,
+) -> ToldByPolicy {
     let events = match tokio::time::timeout(TIMEOUT, read(client)).await {
         Ok(Ok(events)) => events,
         failed => {
@@ -43,7 +48,8 @@ pub async fn restore(client: &Client, published: &Published, metrics: &Metrics, 
     for (key, status) in &published.statuses {
         let told = told.entry(key.clone()).or_default();
         for finding in status.findings.iter().filter_map(from_status) {
-            told.entry(finding.key.clone()).or_insert_with(|| Arc::new(finding));
+            told.entry(finding.key.clone())
+                .or_insert_with(|| Arc::new(finding));
         }
     }
     let count: usize = told.values().map(HashMap::len).sum();
@@ -59,7 +65,9 @@ pub async fn restore(client: &Client, published: &Published, metrics: &Metrics, 
 
 async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {
     let api: Api<Event> = Api::all(client.clone());
-    let mut params = ListParams::default().fields(&format!("reportingController={REPORTING_CONTROLLER}")).limit(PAGE);
+    let mut params = ListParams::default()
+        .fields(&format!("reportingController={REPORTING_CONTROLLER}"))
+        .limit(PAGE);
     let mut events = Vec::new();
     loop {
         let page = api.list(&params).await?;
@@ -75,7 +83,10 @@ async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {
 fn last_told(published: &Published, events: Vec<Event>) -> ToldByPolicy {
     let mut last: BTreeMap<(PolicyKey, FindingKey), Told> = BTreeMap::new();
     for told in events.iter().filter_map(parse) {
-        let same_policy = published.policies.get(&told.policy).is_some_and(|p| p.uid == told.policy_uid);
+        let same_policy = published
+            .policies
+            .get(&told.policy)
+            .is_some_and(|p| p.uid == told.policy_uid);
         let key = (told.policy.clone(), told.finding.key.clone());
         if same_policy && last.get(&key).is_none_or(|known| known.at <= told.at) {
             last.insert(key, told);
@@ -84,7 +95,10 @@ fn last_told(published: &Published, events: Vec<Event>) -> ToldByPolicy {
     let mut by_policy = ToldByPolicy::new();
     for ((policy, key), told) in last {
         if told.opened {
-            by_policy.entry(policy).or_default().insert(key, Arc::new(told.finding));
+            by_policy
+                .entry(policy)
+                .or_default()
+                .insert(key, Arc::new(told.finding));
         }
     }
     by_policy

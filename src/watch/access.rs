@@ -5,8 +5,8 @@ use std::time::Duration;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
-use kube::api::{Api, PostParams};
 use kube::Client;
+use kube::api::{Api, PostParams};
 
 use super::interest::WatchKey;
 
@@ -21,7 +21,11 @@ pub async fn missing_verbs(client: &Client, key: &WatchKey) -> Vec<&'static str>
             missing.push(verb);
         }
     }
-    if missing.is_empty() { VERBS.to_vec() } else { missing }
+    if missing.is_empty() {
+        VERBS.to_vec()
+    } else {
+        missing
+    }
 }
 
 async fn allowed(client: &Client, key: &WatchKey, verb: &str) -> bool {
@@ -39,7 +43,11 @@ async fn allowed(client: &Client, key: &WatchKey, verb: &str) -> bool {
         ..SelfSubjectAccessReview::default()
     };
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let answer = tokio::time::timeout(Duration::from_secs(5), api.create(&PostParams::default(), &review)).await;
+    let answer = tokio::time::timeout(
+        Duration::from_secs(5),
+        api.create(&PostParams::default(), &review),
+    )
+    .await;
     matches!(answer, Ok(Ok(review)) if review.status.as_ref().is_some_and(|status| status.allowed))
 }
 
@@ -49,7 +57,11 @@ pub fn explain(key: &WatchKey, missing: &[&str]) -> String {
         Some(namespace) => format!("in namespace {namespace}"),
         None => "in all namespaces".to_owned(),
     };
-    let scope = if key.namespaced { scope } else { "at cluster scope".to_owned() };
+    let scope = if key.namespaced {
+        scope
+    } else {
+        "at cluster scope".to_owned()
+    };
     let resource = match key.group.as_str() {
         "" => key.plural.clone(),
         group => format!("{}.{group}", key.plural),

@@ -57,11 +57,25 @@ struct Definition {
 /// Runs until the receiver of `catalog` is gone.
 pub async fn run(settings: Settings, catalog: watch::Sender<Arc<Catalog>>) {
     let shared = Arc::new(Shared::default());
-    let definitions = key("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition");
+    let definitions = key(
+        "apiextensions.k8s.io",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+    );
     let services = key("apiregistration.k8s.io", "apiservices", "APIService");
     tokio::join!(
-        follow(settings.clone(), definitions.clone(), projection(&definitions, DEFINITION), Definitions(shared.clone())),
-        follow(settings.clone(), services.clone(), projection(&services, SERVICE), Services::new(shared.clone())),
+        follow(
+            settings.clone(),
+            definitions.clone(),
+            projection(&definitions, DEFINITION),
+            Definitions(shared.clone())
+        ),
+        follow(
+            settings.clone(),
+            services.clone(),
+            projection(&services, SERVICE),
+            Services::new(shared.clone())
+        ),
         publish(settings, &shared, catalog),
     );
 }
@@ -109,7 +123,10 @@ async fn publish(settings: Settings, shared: &Shared, catalog: watch::Sender<Arc
         let (next, blind) = {
             let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
             let complete = discovered.is_some() && (state.listed || state.blind);
-            let defined = state.definitions.values().flat_map(|definition| definition.served.iter().cloned());
+            let defined = state
+                .definitions
+                .values()
+                .flat_map(|definition| definition.served.iter().cloned());
             let found = discovered.iter().flatten().cloned();
             (Catalog::new(complete, found, defined, &state.groups), state.blind)
         };
@@ -189,11 +206,20 @@ impl Deliver for Definitions {
             ObjectEvent::Seen(object) => {
                 let key = object.key();
                 state.unseen.remove(&key);
-                if state.definitions.get(&key).is_some_and(|known| known.fingerprint == object.fingerprint()) {
+                if state
+                    .definitions
+                    .get(&key)
+                    .is_some_and(|known| known.fingerprint == object.fingerprint())
+                {
                     return;
                 }
-                state.groups.extend(object.root().str_at(&["spec", "group"]).map(ToString::to_string));
-                let definition = Definition { served: served_by(&object), fingerprint: object.fingerprint() };
+                state
+                    .groups
+                    .extend(object.root().str_at(&["spec", "group"]).map(ToString::to_string));
+                let definition = Definition {
+                    served: served_by(&object),
+                    fingerprint: object.fingerprint(),
+                };
                 state.definitions.insert(key, definition);
                 // During the first list the catalog is not complete anyway.
                 if !state.listed {
@@ -230,15 +256,28 @@ impl Deliver for Definitions {
 /// What a definition serves, once the API server has established it.
 fn served_by(definition: &ProjectedObject) -> Vec<Served> {
     let root = definition.root();
-    let established = root.at(&["status", "conditions"]).map(Node::items).unwrap_or_default().iter().any(|condition| {
-        condition.str_at(&["type"]).is_some_and(|text| &**text == "Established")
-            && condition.str_at(&["status"]).is_some_and(|text| &**text == "True")
-    });
+    let established = root
+        .at(&["status", "conditions"])
+        .map(Node::items)
+        .unwrap_or_default()
+        .iter()
+        .any(|condition| {
+            condition
+                .str_at(&["type"])
+                .is_some_and(|text| &**text == "Established")
+                && condition
+                    .str_at(&["status"])
+                    .is_some_and(|text| &**text == "True")
+        });
     if !established {
         return Vec::new();
     }
     let text = |path: &[&str]| root.str_at(path).map(ToString::to_string).unwrap_or_default();
-    let versions = root.at(&["spec", "versions"]).map(Node::items).unwrap_or_default().iter();
+    let versions = root
+        .at(&["spec", "versions"])
+        .map(Node::items)
+        .unwrap_or_default()
+        .iter();
     versions
         .filter(|version| version.get("served") == Some(&Node::Bool(true)))
         .filter_map(|version| version.str_at(&["name"]))
@@ -260,7 +299,10 @@ struct Services {
 
 impl Services {
     fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, known: BTreeMap::new() }
+        Self {
+            shared,
+            known: BTreeMap::new(),
+        }
     }
 }
 
@@ -300,6 +342,9 @@ mod tests {
         let versions = |d: &ProjectedObject| served_by(d).into_iter().map(|s| s.version).collect::<Vec<_>>();
         assert_eq!(versions(&definition("True", true)), ["v1", "v2"]);
         assert_eq!(versions(&definition("True", false)), ["v1"]);
-        assert_eq!(served_by(&definition("True", false))[0].display(), "routes.v1.x.io");
+        assert_eq!(
+            served_by(&definition("True", false))[0].display(),
+            "routes.v1.x.io"
+        );
     }
 }

@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use futures::StreamExt;
+use kube::Client;
 use kube::api::Api;
 use kube::core::{ApiResource, Status};
 use kube::discovery::Scope;
 use kube::runtime::watcher::{self, Event, watcher};
-use kube::Client;
 use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
@@ -59,7 +59,9 @@ pub trait Deliver: Send {
 pub async fn follow(settings: Settings, key: WatchKey, projection: Projection, mut deliver: impl Deliver) {
     let conversation = Arc::new(Conversation::default());
     let work = run(&settings, &key, &conversation, &mut deliver);
-    CONVERSATION.scope(conversation.clone(), PROJECTION.scope(Arc::new(projection), work)).await;
+    CONVERSATION
+        .scope(conversation.clone(), PROJECTION.scope(Arc::new(projection), work))
+        .await;
 }
 
 /// How the first list is asked for.
@@ -70,7 +72,9 @@ enum Lists {
 }
 
 async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, deliver: &mut impl Deliver) {
-    let label = ResourceLabel { resource: key.resource() };
+    let label = ResourceLabel {
+        resource: key.resource(),
+    };
     let mut lists = Lists::Streamed;
     let mut backoff = Backoff::default();
     // Each turn is one watcher; a turn ends when its state can only be mended by a fresh one.
@@ -136,7 +140,9 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
                     lists = Lists::Paged;
                     break;
                 }
-                Trouble::NotStreamable => deliver.health(Health::Trouble(ResourceState::Invalid, text_of(&error))),
+                Trouble::NotStreamable => {
+                    deliver.health(Health::Trouble(ResourceState::Invalid, text_of(&error)))
+                }
                 Trouble::Forbidden => {
                     let missing = access::missing_verbs(&settings.client, key).await;
                     let text = access::explain(key, &missing);
@@ -166,7 +172,9 @@ struct Silence;
 
 async fn within<T>(listing: bool, next: impl Future<Output = T>) -> Result<T, Silence> {
     match listing {
-        true => tokio::time::timeout(LIST_SILENCE, next).await.map_err(|_| Silence),
+        true => tokio::time::timeout(LIST_SILENCE, next)
+            .await
+            .map_err(|_| Silence),
         false => Ok(next.await),
     }
 }
@@ -179,7 +187,11 @@ fn api(client: &Client, key: &WatchKey) -> Api<WatchedObject> {
         kind: key.kind.clone(),
         plural: key.plural.clone(),
     };
-    let scope = if key.namespaced { Scope::Namespaced } else { Scope::Cluster };
+    let scope = if key.namespaced {
+        Scope::Namespaced
+    } else {
+        Scope::Cluster
+    };
     let api = Api::dynamic(client.clone(), &resource, &scope);
     match &key.namespace {
         Some(namespace) => api.constrain(namespace),
@@ -228,7 +240,9 @@ fn status_of(error: &watcher::Error) -> Option<&Status> {
 fn classify(error: &watcher::Error) -> Trouble {
     match status_of(error).map(|status| (status.code, status.message.as_str())) {
         Some((410, _)) => Trouble::Expired,
-        Some((400 | 422, message)) if message.contains("sendInitialEvents") || message.contains("resourceVersionMatch") => {
+        Some((400 | 422, message))
+            if message.contains("sendInitialEvents") || message.contains("resourceVersionMatch") =>
+        {
             Trouble::NotStreamable
         }
         Some((403, _)) => Trouble::Forbidden,
@@ -241,7 +255,11 @@ fn classify(error: &watcher::Error) -> Trouble {
 /// One bounded line. Transport errors carry their reason in their sources; the bytes of objects are in none.
 fn text_of(error: &watcher::Error) -> String {
     if let Some(status) = status_of(error) {
-        let text = if status.message.is_empty() { &status.reason } else { &status.message };
+        let text = if status.message.is_empty() {
+            &status.reason
+        } else {
+            &status.message
+        };
         return one_line(text, MAX_ERROR_LEN);
     }
     let mut text = error.to_string();

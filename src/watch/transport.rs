@@ -52,7 +52,9 @@ impl Conversation {
         pace.last = Some(now);
         match pace.asked.checked_sub(BURST) {
             None | Some(0) => Duration::ZERO,
-            Some(over) => Duration::from_millis(250).saturating_mul(1 << over.min(8)).min(MAX_PAUSE),
+            Some(over) => Duration::from_millis(250)
+                .saturating_mul(1 << over.min(8))
+                .min(MAX_PAUSE),
         }
     }
 }
@@ -65,7 +67,10 @@ impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, inner: S) -> Observed<S> {
-        Observed { inner, metrics: self.0.clone() }
+        Observed {
+            inner,
+            metrics: self.0.clone(),
+        }
     }
 }
 
@@ -108,7 +113,10 @@ where
                 Ok(response) => response.status().as_u16().to_string(),
                 Err(_) => "none".to_owned(),
             };
-            metrics.requests.get_or_create(&RequestLabel { verb, resource, code }).inc();
+            metrics
+                .requests
+                .get_or_create(&RequestLabel { verb, resource, code })
+                .inc();
             if verb == "watch"
                 && let (Ok(response), Some(conversation)) = (&result, conversation)
                 && response.status().is_success()
@@ -130,17 +138,23 @@ fn describe(method: &Method, uri: &http::Uri) -> (&'static str, String) {
     };
     let rest: Vec<&str> = parts.skip(1).collect();
     let rest = match rest.as_slice() {
-        ["namespaces", _, below @ ..] if !below.is_empty() && !matches!(below, ["status" | "finalize"]) => below,
+        ["namespaces", _, below @ ..] if !below.is_empty() && !matches!(below, ["status" | "finalize"]) => {
+            below
+        }
         all => all,
     };
-    let Some(plural) = rest.first() else { return ("get", "discovery".into()) };
+    let Some(plural) = rest.first() else {
+        return ("get", "discovery".into());
+    };
     let resource = match (group, rest.get(2)) {
         ("", None) => (*plural).to_owned(),
         (group, None) => format!("{plural}.{group}"),
         ("", Some(sub)) => format!("{plural}/{sub}"),
         (group, Some(sub)) => format!("{plural}.{group}/{sub}"),
     };
-    let watching = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
+    let watching = uri
+        .query()
+        .is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
     let verb = match (method.as_str(), rest.len()) {
         ("GET", _) if watching => "watch",
         ("GET", 1) => "list",
@@ -163,17 +177,36 @@ mod tests {
         let cases = [
             ("GET", "/api/v1/pods?watch=true&x=y", "watch", "pods"),
             ("GET", "/api/v1/namespaces/a/pods?limit=500", "list", "pods"),
-            ("GET", "/apis/apps/v1/namespaces/a/deployments/b", "get", "deployments.apps"),
-            ("PATCH", "/apis/polywatch.dev/v1alpha1/monitorpolicies/p/status", "patch", "monitorpolicies.polywatch.dev/status"),
+            (
+                "GET",
+                "/apis/apps/v1/namespaces/a/deployments/b",
+                "get",
+                "deployments.apps",
+            ),
+            (
+                "PATCH",
+                "/apis/polywatch.dev/v1alpha1/monitorpolicies/p/status",
+                "patch",
+                "monitorpolicies.polywatch.dev/status",
+            ),
             ("GET", "/api/v1/namespaces", "list", "namespaces"),
             ("GET", "/api/v1/namespaces/a", "get", "namespaces"),
-            ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", "create", "events.events.k8s.io"),
+            (
+                "POST",
+                "/apis/events.k8s.io/v1/namespaces/a/events",
+                "create",
+                "events.events.k8s.io",
+            ),
             ("GET", "/apis", "get", "discovery"),
             ("GET", "/version", "get", "none"),
         ];
         for (method, uri, verb, resource) in cases {
             let method: Method = method.parse().expect("method");
-            assert_eq!(describe(&method, &uri.parse().expect("uri")), (verb, resource.to_owned()), "{uri}");
+            assert_eq!(
+                describe(&method, &uri.parse().expect("uri")),
+                (verb, resource.to_owned()),
+                "{uri}"
+            );
         }
     }
 
@@ -185,6 +218,10 @@ mod tests {
         assert!(pauses[..BURST as usize].iter().all(Duration::is_zero));
         assert!(pauses[BURST as usize..].iter().all(|pause| !pause.is_zero()));
         assert_eq!(pauses.last(), Some(&MAX_PAUSE));
-        assert!(conversation.pause(start + QUIET + Duration::from_secs(1)).is_zero());
+        assert!(
+            conversation
+                .pause(start + QUIET + Duration::from_secs(1))
+                .is_zero()
+        );
     }
 }

@@ -53,7 +53,13 @@ impl CompiledRule {
 /// Makes any text fit for a status, an Event and a log line: one line, no control characters, at most `max`
 /// bytes, whole characters.
 pub fn one_line(text: &str, max: usize) -> String {
-    let clean = |c: char| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c };
+    let clean = |c: char| {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+            ' '
+        } else {
+            c
+        }
+    };
     let mut line = String::with_capacity(text.len().min(max));
     for c in text.trim().chars().map(clean) {
         if line.len() + c.len_utf8() > max.saturating_sub('…'.len_utf8()) {

@@ -74,10 +74,23 @@ pub struct Told {
 }
 
 /// The Event on the object that does not comply.
-pub fn on_object(subject: &Subject, reason: Reason, finding: &Finding, instance: &str, now: Timestamp) -> Event {
+pub fn on_object(
+    subject: &Subject,
+    reason: Reason,
+    finding: &Finding,
+    instance: &str,
+    now: Timestamp,
+) -> Event {
     let object = reference(&finding.object);
     let mut event = event(subject, reason, Some(finding), "object", instance, now);
-    event.metadata.namespace = Some(finding.object.namespace.as_deref().unwrap_or(CLUSTER_NAMESPACE).to_owned());
+    event.metadata.namespace = Some(
+        finding
+            .object
+            .namespace
+            .as_deref()
+            .unwrap_or(CLUSTER_NAMESPACE)
+            .to_owned(),
+    );
     event.regarding = Some(object);
     event.related = subject.exists.then(|| policy_reference(subject));
     event.note = Some(note(reason, finding, &suffix(subject, finding), now));
@@ -86,11 +99,22 @@ pub fn on_object(subject: &Subject, reason: Reason, finding: &Finding, instance:
 }
 
 /// The Event on the policy.
-pub fn on_policy(subject: &Subject, reason: Reason, finding: &Finding, instance: &str, now: Timestamp) -> Event {
+pub fn on_policy(
+    subject: &Subject,
+    reason: Reason,
+    finding: &Finding,
+    instance: &str,
+    now: Timestamp,
+) -> Event {
     let mut event = event(subject, reason, Some(finding), "policy", instance, now);
     event.regarding = Some(policy_reference(subject));
     event.related = Some(reference(&finding.object));
-    let suffix = format!(" ({}, rule {}, {})", finding.object, finding.key.rule, finding.severity.as_str());
+    let suffix = format!(
+        " ({}, rule {}, {})",
+        finding.object,
+        finding.key.rule,
+        finding.severity.as_str()
+    );
     event.note = Some(note(reason, finding, &suffix, now));
     event
 }
@@ -124,27 +148,50 @@ pub fn parse(event: &Event) -> Option<Told> {
         "FindingResolved" => false,
         _ => return None,
     };
-    let severity = Severity::ALL.into_iter().find(|s| annotations.get(SEVERITY).is_some_and(|t| t == s.as_str()))?;
-    let subject = Subject { name: PolicyKey(text(POLICY)?), uid: text(POLICY_UID)?, exists: true };
+    let severity = Severity::ALL
+        .into_iter()
+        .find(|s| annotations.get(SEVERITY).is_some_and(|t| t == s.as_str()))?;
+    let subject = Subject {
+        name: PolicyKey(text(POLICY)?),
+        uid: text(POLICY_UID)?,
+        exists: true,
+    };
     let object = ObjectId {
         api_version: regarding.api_version.as_deref()?.into(),
         kind: regarding.kind.as_deref()?.into(),
-        namespace: regarding.namespace.as_deref().filter(|n| !n.is_empty()).map(Into::into),
+        namespace: regarding
+            .namespace
+            .as_deref()
+            .filter(|n| !n.is_empty())
+            .map(Into::into),
         name: regarding.name.as_deref()?.into(),
         uid: regarding.uid.as_deref()?.into(),
     };
     let mut finding = Finding {
-        key: FindingKey { rule: text(RULE)?, selection: text(SELECTION)?, uid: object.uid.clone() },
+        key: FindingKey {
+            rule: text(RULE)?,
+            selection: text(SELECTION)?,
+            uid: object.uid.clone(),
+        },
         severity,
         object,
         message: "".into(),
         since: annotations.get(SINCE)?.parse().ok()?,
     };
     let note = event.note.as_deref().unwrap_or_default();
-    finding.message = note.strip_suffix(&suffix(&subject, &finding)).unwrap_or(note).into();
+    finding.message = note
+        .strip_suffix(&suffix(&subject, &finding))
+        .unwrap_or(note)
+        .into();
     let last = event.series.as_ref().map(|series| series.last_observed_time.0);
     let at = last.or_else(|| event.event_time.as_ref().map(|time| time.0))?;
-    Some(Told { policy: subject.name, policy_uid: subject.uid, finding, opened, at })
+    Some(Told {
+        policy: subject.name,
+        policy_uid: subject.uid,
+        finding,
+        opened,
+        at,
+    })
 }
 
 /// The same finding, reason and place have the same name, so that what happens again becomes a series and a
@@ -158,12 +205,22 @@ fn event(
     now: Timestamp,
 ) -> Event {
     let mut hasher = DefaultHasher::new();
-    (&subject.uid, reason.as_str(), place, finding.map(|finding| &finding.key)).hash(&mut hasher);
+    (
+        &subject.uid,
+        reason.as_str(),
+        place,
+        finding.map(|finding| &finding.key),
+    )
+        .hash(&mut hasher);
     let prefix: String = subject.name.0.chars().take(200).collect();
     let normal = reason == Reason::FindingResolved || finding.is_some_and(|f| f.severity == Severity::Info);
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), hasher.finish())),
+            name: Some(format!(
+                "{}.{:016x}",
+                prefix.trim_end_matches(['.', '-']),
+                hasher.finish()
+            )),
             namespace: Some(CLUSTER_NAMESPACE.into()),
             ..ObjectMeta::default()
         },
@@ -190,7 +247,12 @@ fn note(reason: Reason, finding: &Finding, suffix: &str, now: Timestamp) -> Stri
 }
 
 fn suffix(subject: &Subject, finding: &Finding) -> String {
-    format!(" (policy {}, rule {}, {})", subject.name, finding.key.rule, finding.severity.as_str())
+    format!(
+        " (policy {}, rule {}, {})",
+        subject.name,
+        finding.key.rule,
+        finding.severity.as_str()
+    )
 }
 
 fn duration(seconds: i64) -> String {
