@@ -24,8 +24,8 @@ const QUEUE: usize = 1024;
 const STACK_SIZE: usize = 8 * 1024 * 1024;
 /// Objects judged again in one go, between two events.
 const SLICE: usize = 64;
-/// Longest pause without looking at the clock for policies that read it.
-const IDLE: Duration = Duration::from_secs(5);
+/// How often policies that read the time are thought of.
+const TICK: Duration = Duration::from_secs(1);
 
 enum Input {
     Assign(Assignment),
@@ -56,6 +56,7 @@ impl Judge {
             clock: tokio::runtime::Builder::new_current_thread()
                 .enable_time()
                 .build()?,
+            ticked: Instant::now(),
         };
         thread::Builder::new()
             .name("judge".into())
@@ -111,6 +112,7 @@ struct Worker {
     /// Objects that the metrics know of.
     counted: HashMap<WatchId, (Arc<ResourceLabel>, i64)>,
     clock: tokio::runtime::Runtime,
+    ticked: Instant,
 }
 
 impl Worker {
@@ -151,7 +153,8 @@ impl Worker {
                 });
                 self.announce(outcome);
                 policy.iter().for_each(|policy| self.fan.add(policy));
-            } else {
+            } else if self.ticked.elapsed() >= TICK {
+                self.ticked = Instant::now();
                 lock(&self.engine).tick(Timestamp::now());
             }
         }
@@ -187,7 +190,7 @@ impl Worker {
     fn wait_next(&self, queue: &mut mpsc::Receiver<Input>) -> Next {
         match self
             .clock
-            .block_on(async { tokio::time::timeout(IDLE, queue.recv()).await })
+            .block_on(async { tokio::time::timeout(TICK, queue.recv()).await })
         {
             Ok(Some(input)) => Next::Input(input),
             Ok(None) => Next::Ended,

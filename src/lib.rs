@@ -16,10 +16,12 @@
 //! The modules, in the order of the data: [`api`] (the custom resources), [`policy`] (spec to what is in
 //! force), [`watch`] (kinds, watches, objects), [`judge`] (the thread that runs the engine), [`core`] (what
 //! changed and what is wrong; pure), [`record`] (status and Events). Around them: [`cluster`] (clients),
-//! [`app`] (puts everything together), [`cli`], [`metrics`], [`http`], [`telemetry`], [`nudge`].
+//! [`app`] (puts everything together), [`cli`], [`metrics`], [`http`], [`telemetry`], [`nudge`],
+//! [`budget`], [`leader`].
 
 pub mod api;
 pub mod app;
+pub mod budget;
 pub mod cli;
 pub mod cluster;
 pub mod core;

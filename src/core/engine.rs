@@ -494,14 +494,6 @@ impl Engine {
         }
     }
 
-    /// When [`Engine::tick`] has something to do next.
-    pub fn next_tick(&self) -> Option<Timestamp> {
-        self.policies
-            .values()
-            .filter_map(|tracked| tracked.judge_again)
-            .min()
-    }
-
     /// State and totals of a policy, with its `limit` worst findings.
     pub fn report(&self, key: &PolicyKey, limit: usize) -> Option<PolicyReport> {
         let tracked = self.policies.get(key)?;
@@ -555,14 +547,25 @@ impl Engine {
         let feeds = tracked.feeds.get(&selection.name).into_iter().flatten();
         let watches = feeds.filter_map(|id| self.watches.by_id.get(id));
         watches
-            .map(|watch| match selection.filter.is_empty() {
-                true => watch.objects.len(),
-                false => watch
-                    .per_namespace
-                    .iter()
-                    .filter(|(namespace, _)| self.watches.passes(selection, namespace.as_deref()))
-                    .map(|(_, count)| count)
-                    .sum(),
+            .map(|watch| {
+                match (
+                    selection.filter.is_empty(),
+                    watch.per_namespace.contains_key(&None),
+                ) {
+                    (true, _) => watch.objects.len(),
+                    // Namespaces are matched by their own labels.
+                    (false, true) => watch
+                        .objects
+                        .values()
+                        .filter(|kept| self.watches.admits(selection, &kept.object))
+                        .count(),
+                    (false, false) => watch
+                        .per_namespace
+                        .iter()
+                        .filter(|(namespace, _)| self.watches.passes(selection, namespace.as_deref()))
+                        .map(|(_, count)| count)
+                        .sum(),
+                }
             })
             .sum()
     }

@@ -8,6 +8,7 @@ pub mod cel;
 pub mod engine;
 pub mod event;
 pub mod finding;
+pub mod hash;
 pub mod labels;
 pub mod ledger;
 pub mod near;

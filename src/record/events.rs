@@ -23,9 +23,9 @@ use tracing::{debug, warn};
 use format::{Reason, Subject};
 pub use format::{Told, parse};
 
-use super::budget::Budget;
 use super::{Sources, WRITE_TIMEOUT};
 use crate::api::FIELD_MANAGER;
+use crate::budget::Budget;
 use crate::core::finding::{Finding, FindingKey, PolicyKey};
 use crate::metrics::{ErrorKind, PolicyLabel};
 
@@ -83,6 +83,8 @@ struct Recorder {
 
 /// What was told of one policy.
 struct Ledger {
+    /// UID of the policy, once known.
+    uid: Option<Arc<str>>,
     told: HashMap<FindingKey, Arc<Finding>>,
     budget: Budget,
     summary_at: Option<Instant>,
@@ -92,6 +94,7 @@ struct Ledger {
 impl Ledger {
     fn new(told: HashMap<FindingKey, Arc<Finding>>) -> Self {
         Self {
+            uid: None,
             told,
             budget: Budget::new(BURST, REFILL, Instant::now()),
             summary_at: None,
@@ -120,6 +123,14 @@ impl Recorder {
             .policies
             .entry(key.clone())
             .or_insert_with(|| Ledger::new(HashMap::new()));
+        if let Some(policy) = &policy
+            && ledger.uid.as_ref() != Some(&policy.uid)
+        {
+            // A policy of the same name that was created later has been told nothing.
+            if ledger.uid.replace(policy.uid.clone()).is_some() {
+                ledger.told.clear();
+            }
+        }
         if ledger.resting_until.is_some_and(|until| until > now) {
             return Owes::Something;
         }

@@ -4,7 +4,6 @@
 //! server. Every recorder is level triggered: it compares what is true with what it last wrote and writes the
 //! difference, within its own bound. `app` starts them while this process is the leader.
 
-pub mod budget;
 pub mod events;
 pub mod restore;
 pub mod status;

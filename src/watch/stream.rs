@@ -91,7 +91,10 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
                 biased;
                 next = within(listing, events.next()) => next,
                 () = conversation.connected.notified() => {
-                    deliver.health(Health::Connected);
+                    // A list that is being read says more when it is complete.
+                    if !listing {
+                        deliver.health(Health::Connected);
+                    }
                     continue;
                 }
             };

@@ -12,14 +12,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tower::{BoxError, Layer, Service};
 
+use crate::budget::Budget;
 use crate::metrics::{Metrics, RequestLabel};
 
-/// Requests that a watch may make in quick succession before it is slowed down.
+/// Watch requests that a stream may make in quick succession.
 const BURST: u32 = 5;
-/// A watch that was quiet for this long starts afresh.
-const QUIET: Duration = Duration::from_secs(30);
-/// Longest pause between two requests of one watch.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// And after that one in this time.
+const INTERVAL: Duration = Duration::from_secs(2);
 
 tokio::task_local! {
     /// The conversation of the watch that the running task serves.
@@ -27,34 +26,33 @@ tokio::task_local! {
 }
 
 /// What the transport and one stream tell each other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Conversation {
     /// Notified when the API server accepted a watch request.
     pub connected: Notify,
-    pace: Mutex<Pace>,
+    pace: Mutex<Budget>,
 }
 
-#[derive(Debug, Default)]
-struct Pace {
-    last: Option<Instant>,
-    asked: u32,
+impl Default for Conversation {
+    fn default() -> Self {
+        Self {
+            connected: Notify::new(),
+            pace: Mutex::new(Budget::new(BURST, INTERVAL, Instant::now())),
+        }
+    }
 }
 
 impl Conversation {
-    /// How long to wait before the next request. A server that ends watches cleanly at once is asked again at
-    /// once by the watcher; without this that is a loop of thousands of requests a second.
-    fn pause(&self, now: Instant) -> Duration {
-        let mut pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner);
-        if pace.last.is_none_or(|last| now.duration_since(last) > QUIET) {
-            pace.asked = 0;
-        }
-        pace.asked = pace.asked.saturating_add(1);
-        pace.last = Some(now);
-        match pace.asked.checked_sub(BURST) {
-            None | Some(0) => Duration::ZERO,
-            Some(over) => Duration::from_millis(250)
-                .saturating_mul(1 << over.min(8))
-                .min(MAX_PAUSE),
+    /// Waits for its turn. A server that ends watches cleanly at once is asked again at once by the watcher;
+    /// without this that is a loop of thousands of requests a second.
+    async fn pace(&self) {
+        let pause = self
+            .pace
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wait(Instant::now());
+        if !pause.is_zero() {
+            tokio::time::sleep(pause.mul_f64(1.0 + 0.2 * fastrand::f64())).await;
         }
     }
 }
@@ -101,12 +99,9 @@ where
         let response = self.inner.call(request);
         // The future is polled by the task that asked, so the task local is that of its watch.
         Box::pin(async move {
-            let conversation = CONVERSATION.try_with(Arc::clone).ok();
+            let conversation = CONVERSATION.try_with(Arc::clone).ok().filter(|_| verb == "watch");
             if let Some(conversation) = &conversation {
-                let pause = conversation.pause(Instant::now());
-                if !pause.is_zero() {
-                    tokio::time::sleep(pause.mul_f64(0.75 + 0.5 * fastrand::f64())).await;
-                }
+                conversation.pace().await;
             }
             let result = response.await;
             let code = match &result {
@@ -117,8 +112,7 @@ where
                 .requests
                 .get_or_create(&RequestLabel { verb, resource, code })
                 .inc();
-            if verb == "watch"
-                && let (Ok(response), Some(conversation)) = (&result, conversation)
+            if let (Ok(response), Some(conversation)) = (&result, conversation)
                 && response.status().is_success()
             {
                 conversation.connected.notify_one();
@@ -208,20 +202,5 @@ mod tests {
                 "{uri}"
             );
         }
-    }
-
-    #[test]
-    fn a_watch_that_ends_at_once_is_asked_less_and_less() {
-        let conversation = Conversation::default();
-        let start = Instant::now();
-        let pauses: Vec<_> = (0..20).map(|_| conversation.pause(start)).collect();
-        assert!(pauses[..BURST as usize].iter().all(Duration::is_zero));
-        assert!(pauses[BURST as usize..].iter().all(|pause| !pause.is_zero()));
-        assert_eq!(pauses.last(), Some(&MAX_PAUSE));
-        assert!(
-            conversation
-                .pause(start + QUIET + Duration::from_secs(1))
-                .is_zero()
-        );
     }
 }

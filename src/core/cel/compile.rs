@@ -10,7 +10,7 @@ use super::kinds::{self, Kinds};
 use super::parse::{self, Parsed, Places};
 use super::scope::{Root, Roots, Scope};
 use super::stack::with_large_stack;
-use super::{failure, functions, meter, names, shape};
+use super::{environment, failure, meter, names, shape};
 
 const MAX_KINDS: usize = 120;
 
@@ -128,7 +128,7 @@ fn check_patterns(expr: &IdedExpr, places: &Places) -> Result<(), CompileError> 
             && func_name == "matches"
             && let Some(pattern) = args.last()
             && let Expr::Literal(LiteralValue::String(text)) = &pattern.expr
-            && !functions::is_pattern(text.inner())
+            && !environment::is_pattern(text.inner())
         {
             let message = Text::bounded(failure::BAD_PATTERN, MAX_KINDS);
             return Err(CompileError::Syntax {

@@ -227,12 +227,9 @@ pub enum EvalError {
         reason: Text,
     },
     /// More work than one evaluation may do.
-    #[error(
-        "too costly: the longest of its lists has {longest} elements and it takes more than {max} steps; narrow \
-         the lists down first"
-    )]
+    #[error("too costly: takes more than {max} steps{}", loops(*.longest))]
     TooCostly {
-        /// Elements of the longest list or map it looped over.
+        /// Elements of the longest list or map it looped over; 0 when it did not.
         longest: u64,
         /// The budget, [`super::MAX_STEPS`].
         max: u64,
@@ -246,6 +243,13 @@ pub enum EvalError {
         /// What happened.
         reason: Text,
     },
+}
+
+fn loops(longest: u64) -> String {
+    match longest {
+        0 => "; make its texts and lists shorter first".to_owned(),
+        longest => format!(", looping over up to {longest} elements; narrow the lists down first"),
+    }
 }
 
 #[cfg(test)]

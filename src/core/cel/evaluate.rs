@@ -13,8 +13,8 @@ use super::error::{EvalError, Text};
 use super::kept::{Kept, SLOT, Slot};
 use super::scope::{Root, Roots, VARIABLES};
 use super::view::{self, Registry};
-use super::weight::{Budget, Touch, weight};
-use super::{MAX_STEPS, MAX_VARIABLE, failure, functions, meter};
+use super::weight::{BUDGET, Budget, Touch, weight};
+use super::{MAX_STEPS, MAX_VARIABLE, environment, failure};
 use crate::core::tree::Node;
 
 /// A named expression that others read as `variables.NAME`.
@@ -60,8 +60,8 @@ impl<'a> Bindings<'a> {
     /// Binds, and looks at nothing yet.
     pub fn new(inputs: Inputs<'a>) -> Self {
         let budget = Budget::new();
-        let mut context = Context::with_env(functions::env().clone());
-        context.add_variable_as_val(meter::BUDGET, Box::new(budget.clone()));
+        let mut context = Context::with_env(environment::env().clone());
+        context.add_variable_as_val(BUDGET, Box::new(budget.clone()));
         let slot = Slot::default();
         context.add_variable_as_val(SLOT, Box::new(slot.clone()));
         let variables = vec![None; inputs.variables.len()];
@@ -156,7 +156,7 @@ impl<'a> Bindings<'a> {
             Root::OldObject => self.inputs.old_object,
             Root::NamespaceObject => self.inputs.namespace_object,
             Root::Request => self.inputs.request,
-            Root::Now => return functions::timestamp(self.inputs.now),
+            Root::Now => return environment::timestamp(self.inputs.now),
         };
         node.map_or_else(
             || Box::new(CelNull) as Box<dyn Val + 'a>,

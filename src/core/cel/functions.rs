@@ -1,16 +1,8 @@
-//! The functions that expressions may call, how they are called and what they return, and the
-//! environment of the `cel` crate that has them.
-
-use std::sync::{Arc, LazyLock};
+//! The functions that expressions may call, how they are called and what they return.
 
 use cel::common::ast::{CallExpr, Expr};
-use cel::common::types::{CelNull, CelString};
-use cel::common::value::{CowVal, Val};
-use cel::{Env, extensions};
-use jiff::Timestamp;
 
 use super::kinds::Kinds;
-use super::meter;
 
 /// One function, by the way it is called.
 pub(super) struct Function {
@@ -211,12 +203,23 @@ pub(super) fn is_not_yet(name: &str) -> bool {
     NOT_YET.contains(&name)
 }
 
+const NAMESPACES: &[&str] = &[
+    "base64", "cel", "format", "lists", "math", "optional", "sets", "strings",
+];
+
+/// Whether functions have names that begin with this.
+pub(super) fn is_namespace(name: &str) -> bool {
+    NAMESPACES.contains(&name)
+}
+
 /// The name a call names with its namespace: `lists.range` for `lists.range(3)`.
 ///
-/// `None` for a call on anything but a plain name.
+/// `None` for a call on a value.
 pub(super) fn qualified(call: &CallExpr) -> Option<String> {
     match call.target.as_deref().map(|target| &target.expr) {
-        Some(Expr::Ident(namespace)) => Some(format!("{namespace}.{}", call.func_name)),
+        Some(Expr::Ident(namespace)) if is_namespace(namespace) => {
+            Some(format!("{namespace}.{}", call.func_name))
+        }
         _ => None,
     }
 }
@@ -238,41 +241,4 @@ pub(super) fn find(name: &str, member: bool) -> Option<&'static Function> {
     FUNCTIONS
         .iter()
         .find(|function| function.member == member && function.name == name)
-}
-
-static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
-    let mut env = Env::stdlib();
-    // Fails only for names that are taken, which does not depend on any input: a test builds it.
-    env.add_extension(extensions::strings)
-        .and_then(|()| env.add_extension(extensions::math))
-        .and_then(|()| env.add_extension(extensions::lists))
-        .and_then(|()| env.add_extension(extensions::encoders))
-        .and_then(|()| env.add_extension(meter::extension))
-        .expect("the names of the CEL libraries do not collide");
-    Arc::new(env)
-});
-
-/// The environment all expressions are parsed and evaluated in.
-pub(super) fn env() -> &'static Arc<Env> {
-    &ENV
-}
-
-/// Whether `pattern` is a regular expression as `matches` takes it.
-pub(super) fn is_pattern(pattern: &str) -> bool {
-    let args = vec![
-        CowVal::owned(CelString::from("")),
-        CowVal::owned(CelString::from(pattern)),
-    ];
-    env()
-        .find_overload("matches", &args)
-        .is_some_and(|matches| matches(args).is_ok())
-}
-
-/// `now` as a CEL timestamp, made the way expressions make them; null if CEL has no such time.
-pub(super) fn timestamp(now: Timestamp) -> Box<dyn Val> {
-    let args = vec![CowVal::owned(CelString::from(now.to_string()))];
-    let made = env()
-        .find_overload("timestamp", &args)
-        .and_then(|timestamp| timestamp(args).ok());
-    made.map_or_else(|| Box::new(CelNull) as Box<dyn Val>, CowVal::into_owned)
 }

@@ -4,8 +4,9 @@
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr};
 use cel::common::ast::{ListExpr, operators as op};
 
+use super::calls::{self, nearest};
 use super::error::{CompileError, Position, Text};
-use super::functions::{self, FUNCTIONS, MACROS};
+use super::functions;
 use super::parse::Places;
 use super::scope::{Root, Roots, Scope, VARIABLES};
 
@@ -174,15 +175,18 @@ impl Resolver<'_> {
         {
             self.request_field(key.inner(), at)?;
         }
-        if !is_operator(&call.func_name) {
-            check_function(call, at)?;
-        }
-        if !functions::is_qualified(call)
-            && let Some(target) = call.target.as_deref_mut()
+        if let Some(target) = call.target.as_deref_mut()
+            && !self.is_namespace(target)
         {
             self.resolve(target)?;
         }
+        calls::check(call, at)?;
         call.args.iter_mut().try_for_each(|arg| self.resolve(arg))
+    }
+
+    /// Whether `expr` is what stands before the dot of `math.abs(…)`, and no value.
+    fn is_namespace(&self, expr: &IdedExpr) -> bool {
+        matches!(&expr.expr, Expr::Ident(name) if functions::is_namespace(name) && !self.is_local(name))
     }
 
     fn comprehension(&mut self, loops: &mut ComprehensionExpr) -> Result<(), CompileError> {
@@ -217,108 +221,6 @@ fn unknown_of(name: &str, known: Vec<String>, at: Position) -> CompileError {
     }
 }
 
-/// Operators are calls of functions whose names nobody can write.
-fn is_operator(name: &str) -> bool {
-    [
-        op::CONDITIONAL,
-        op::LOGICAL_AND,
-        op::LOGICAL_OR,
-        op::LOGICAL_NOT,
-        op::SUBSTRACT,
-        op::ADD,
-        op::MULTIPLY,
-        op::DIVIDE,
-        op::MODULO,
-        op::EQUALS,
-        op::NOT_EQUALS,
-        op::GREATER_EQUALS,
-        op::LESS_EQUALS,
-        op::GREATER,
-        op::LESS,
-        op::NEGATE,
-        op::INDEX,
-        op::OPT_INDEX,
-        op::OPT_SELECT,
-        op::NOT_STRICTLY_FALSE,
-        op::IN,
-    ]
-    .contains(&name)
-}
-
-fn check_function(call: &CallExpr, at: Position) -> Result<(), CompileError> {
-    let qualified = functions::qualified(call);
-    let name = qualified
-        .as_deref()
-        .filter(|name| has_namespace(name))
-        .unwrap_or(&call.func_name);
-    if let Some((macro_name, usage)) = MACROS.iter().find(|(known, _)| *known == call.func_name) {
-        return Err(wrong_call(macro_name, usage, at));
-    }
-    if let Some(function) = functions::called(call) {
-        let (least, most) = function.args;
-        return match (least..=most).contains(&call.args.len()) {
-            true => Ok(()),
-            false => Err(wrong_call(function.name, &usage(function), at)),
-        };
-    }
-    // `x.size` and `size(x)` are the same function to most readers
-    if let Some(function) = functions::find(&call.func_name, call.target.is_none()) {
-        return Err(wrong_call(function.name, &usage(function), at));
-    }
-    if functions::is_not_yet(name) || qualified.as_deref().is_some_and(functions::is_not_yet) {
-        let name = qualified
-            .as_deref()
-            .filter(|name| functions::is_not_yet(name))
-            .unwrap_or(name);
-        return Err(CompileError::NotYet {
-            name: Text::word(name),
-            at,
-        });
-    }
-    let writable = FUNCTIONS
-        .iter()
-        .map(|f| f.name)
-        .filter(|name| !name.contains('@'));
-    let near = nearest(name, writable.chain(MACROS.iter().map(|(name, _)| *name)));
-    Err(CompileError::UnknownFunction {
-        name: Text::word(name),
-        at,
-        near,
-    })
-}
-
-fn has_namespace(name: &str) -> bool {
-    [
-        "base64.",
-        "cel.",
-        "lists.",
-        "math.",
-        "optional.",
-        "sets.",
-        "strings.",
-    ]
-    .iter()
-    .any(|n| name.starts_with(n))
-}
-
-fn usage(function: &functions::Function) -> String {
-    let args = match function.args {
-        (0, 0) => String::new(),
-        (least, most) if least == most => vec!["…"; least].join(", "),
-        (least, most) => format!("{least} to {most} arguments"),
-    };
-    let target = if function.member { "value." } else { "" };
-    format!("{target}{}({args})", function.name)
-}
-
-fn wrong_call(name: &str, usage: &str, at: Position) -> CompileError {
-    CompileError::WrongCall {
-        name: Text::word(name),
-        at,
-        usage: Text::bounded(usage, MAX_LISTING),
-    }
-}
-
 /// `a.b.c` for a chain of plain selections on a name.
 fn dotted(select: &SelectExpr) -> Option<String> {
     let mut names = vec![select.field.as_str()];
@@ -337,19 +239,4 @@ fn dotted(select: &SelectExpr) -> Option<String> {
             _ => return None,
         }
     }
-}
-
-/// The known name that `name` was probably meant to be: at most two slips away, and fewer than its length.
-fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<Text> {
-    let name: String = name.chars().take(64).collect();
-    known
-        .map(|known| {
-            (
-                strsim::damerau_levenshtein(&name.to_lowercase(), &known.to_lowercase()),
-                known,
-            )
-        })
-        .filter(|(slips, known)| *slips <= 2 && *slips < known.len().min(name.len()))
-        .min_by_key(|(slips, _)| *slips)
-        .map(|(_, known)| Text::word(known))
 }

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::common::ast::{IdedExpr, SourceInfo};
 
 use super::error::{CompileError, Position, Text};
-use super::{MAX_EXPRESSION_LENGTH, functions, syntax};
+use super::{MAX_EXPRESSION_LENGTH, environment, syntax};
 
 /// A syntax tree, and where each of its nodes stands in the source.
 pub(super) struct Parsed {
@@ -54,7 +54,7 @@ pub(super) fn parse(source: &str) -> Result<Parsed, CompileError> {
     if source.trim().is_empty() {
         return Err(CompileError::Empty);
     }
-    let parser = functions::env().parser().enable_ident_escape_syntax(true);
+    let parser = environment::env().parser().enable_ident_escape_syntax(true);
     match catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(source))) {
         Ok(Ok((expr, info))) => Ok(Parsed {
             expr,

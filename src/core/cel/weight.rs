@@ -12,43 +12,67 @@ use cel::common::value::{StaticVal, Val};
 use super::MAX_STEPS;
 use super::view;
 
-/// Bytes of text that cost one step.
-const BYTES_PER_STEP: u64 = 10;
+/// The name the budget is bound to.
+pub(super) const BUDGET: &str = "@budget";
+/// Bytes of text that are read in one step.
+const BYTES_READ: u64 = 10;
+/// Bytes of text that are copied in one step.
+const BYTES_COPIED: u64 = 2;
+/// Steps that a new element of a list or map costs: it takes about 60 bytes.
+pub(super) const ELEMENT: u64 = 8;
 
-/// What of a value is looked at.
+/// What is done to a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Touch {
-    /// All of it.
+    /// All of it is read.
     Read,
-    /// What a copy copies: of the object's own lists and maps, only handles to their elements.
+    /// All of it is written into a text.
+    Write,
+    /// It is copied. Of the object's own lists and maps that is a handle.
     Copy,
+    /// It is copied element by element, into another list.
+    Spill,
 }
 
-/// Steps that touching `value` costs; exact up to `enough`, at least that beyond. Does not recurse.
+/// Steps that touching `value` takes: exact up to `enough`, at least that beyond. Does not recurse.
 pub(super) fn weight(value: &dyn Val, touch: Touch, enough: u64) -> u64 {
+    let (element, bytes) = match touch {
+        Touch::Read => (1, BYTES_READ),
+        Touch::Write | Touch::Copy | Touch::Spill => (ELEMENT, BYTES_COPIED),
+    };
+    if touch == Touch::Spill && view::id_of(value).is_some() {
+        return element.saturating_mul(1 + elements(value));
+    }
+    let handles = matches!(touch, Touch::Copy | Touch::Spill);
     let mut total = 0;
     let mut open = vec![value];
     while let Some(value) = open.pop() {
-        total += 1;
+        total += element;
         if total > enough {
             break;
         }
-        if touch == Touch::Copy && view::id_of(value).is_some() {
-            total += elements(value);
-        } else if let Some(text) = value.downcast_ref::<CelString>() {
-            total += text.inner().len() as u64 / BYTES_PER_STEP;
-        } else if let Some(bytes) = value.downcast_ref::<CelBytes>() {
-            total += bytes.inner().len() as u64 / BYTES_PER_STEP;
+        if handles && view::id_of(value).is_some() {
+            continue;
+        }
+        if let Some(text) = value.downcast_ref::<CelString>() {
+            total += text.inner().len() as u64 / bytes;
+        } else if let Some(text) = value.downcast_ref::<CelBytes>() {
+            total += text.inner().len() as u64 / bytes;
         } else if let Some(list) = value.downcast_ref::<CelList>() {
             open.extend(list.inner().iter().map(|item| item.as_ref()));
         } else if let Some(map) = value.downcast_ref::<CelMap>() {
             open.extend(map.inner().values().map(|item| item.as_ref()));
-            total += map.inner().len() as u64;
+            open.extend(map.inner().keys().map(|key| key.inner()));
         } else if let Some(optional) = value.downcast_ref::<CelOptional>() {
             open.extend(optional.option());
         }
     }
     total
+}
+
+/// Steps that making a text of this many bytes takes.
+pub(super) fn making(bytes: u64) -> u64 {
+    1 + bytes / BYTES_COPIED
 }
 
 /// Elements of a list or entries of a map; 0 for anything else.

@@ -1,7 +1,6 @@
 //! What an Event says, and how a later process reads it again. Pure.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,6 +11,7 @@ use kube::Resource;
 
 use crate::api::{MonitorPolicy, REPORTING_CONTROLLER};
 use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
+use crate::core::hash::fnv1a;
 use crate::core::rules::one_line;
 
 /// Longest note that the API server accepts, in bytes.
@@ -204,23 +204,17 @@ fn event(
     instance: &str,
     now: Timestamp,
 ) -> Event {
-    let mut hasher = DefaultHasher::new();
-    (
-        &subject.uid,
-        reason.as_str(),
-        place,
-        finding.map(|finding| &finding.key),
-    )
-        .hash(&mut hasher);
+    let key = finding.map(|finding| [&*finding.key.rule, &finding.key.selection, &finding.key.uid]);
+    let id = fnv1a(
+        [&*subject.uid, reason.as_str(), place]
+            .into_iter()
+            .chain(key.into_iter().flatten()),
+    );
     let prefix: String = subject.name.0.chars().take(200).collect();
     let normal = reason == Reason::FindingResolved || finding.is_some_and(|f| f.severity == Severity::Info);
     Event {
         metadata: ObjectMeta {
-            name: Some(format!(
-                "{}.{:016x}",
-                prefix.trim_end_matches(['.', '-']),
-                hasher.finish()
-            )),
+            name: Some(format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), id)),
             namespace: Some(CLUSTER_NAMESPACE.into()),
             ..ObjectMeta::default()
         },

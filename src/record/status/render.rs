@@ -87,6 +87,10 @@ pub fn is_syncing(status: &MonitorPolicyStatus) -> bool {
         .any(|condition| condition.type_ == "Ready" && condition.reason == SYNCING)
 }
 
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -206,7 +210,11 @@ fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> Verdict {
         .filter(|resource| resource.state != ResourceState::Watching)
         .collect();
     let Some(worst) = waiting.iter().map(|resource| resource.state).max() else {
-        let message = format!("{} rules judge {} resources", policy.rules.len(), resources.len());
+        let rules = counted(policy.rules.len(), "rule");
+        let message = format!(
+            "{rules} in force, {} watched",
+            counted(resources.len(), "resource")
+        );
         return Verdict {
             status: "True",
             reason: "Watching",
@@ -256,7 +264,11 @@ fn compliant(policy: &CompiledPolicy, summary: &Summary, ready: &Verdict) -> Ver
             .filter(|(n, _)| *n > 0)
             .map(|(n, name)| format!("{n} {name}"))
             .collect();
-        let message = format!("{} open findings: {}", summary.open_findings, parts.join(", "));
+        let open = counted(
+            usize::try_from(summary.open_findings).unwrap_or_default(),
+            "open finding",
+        );
+        let message = format!("{open}: {}", parts.join(", "));
         return Verdict {
             status: "False",
             reason: "FindingsOpen",

@@ -108,7 +108,7 @@ fn names_that_do_not_exist() {
         ("__foo__(1)", "there is no function `__foo__` (at 1:8)"),
         (
             "quantity('1Gi').isGreaterThan(quantity('1Mi'))",
-            "the function `isGreaterThan` (at 1:30) of the Kubernetes CEL libraries is not supported yet",
+            "the function `quantity` (at 1:9) of the Kubernetes CEL libraries is not supported yet",
         ),
         (
             "cel.bind(x, 1, x == 1)",
@@ -136,7 +136,16 @@ fn names_that_do_not_exist() {
         ),
         (
             "authorizer.group('apps').check('get').allowed()",
-            "there is no function `allowed` (at 1:46)",
+            "`authorizer` exists only while a request is admitted (at 1:1), not when objects are watched; \
+             rewrite the expression without it",
+        ),
+        (
+            "lists.rang(1) == [1]",
+            "there is no function `lists.rang` (at 1:11); did you mean `lists.range`?",
+        ),
+        (
+            ".object.a == 1",
+            "there is no variable `.object` (at 1:2); did you mean `object`?",
         ),
         (
             "authorizer == null",

@@ -23,7 +23,7 @@ fn operations_nest_to_a_limit() {
     rule(&sum(MAX_DEPTH - 2));
     assert_eq!(
         refusal(&sum(MAX_DEPTH - 1), Want::Bool),
-        "operations are nested more than 200 deep (at 1:1); move parts of it into variables"
+        "operations are nested more than 200 deep (at 1:5); move parts of it into variables"
     );
     // the parser's own limit on brackets
     assert_eq!(

@@ -34,6 +34,7 @@ fn fields_of_a_pod() {
             "type(object.spec) == map && type(object.spec.containers) == list && type(now) == google.protobuf.Timestamp",
             "object.metadata.name.matches('^web-[0-9]+$')",
             "oldObject == null && namespaceObject == null && request == null",
+            "object.metadata.labels.`app.kubernetes.io/part-of` == 'shop'",
             "object == object && object.spec != object.status",
         ],
     );

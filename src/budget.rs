@@ -25,12 +25,27 @@ impl Budget {
 
     /// Takes a token when there is one.
     pub fn take(&mut self, now: Instant) -> bool {
-        let full_at = self.full_at.max(now) + self.refill;
-        let fits = full_at <= now + self.refill * self.burst;
-        if fits {
-            self.full_at = full_at;
+        let there_is = self.next(now).is_zero();
+        if there_is {
+            self.spend(now);
         }
-        fits
+        there_is
+    }
+
+    /// Takes a token, the next one if there is none now; returns how long to wait for it.
+    pub fn wait(&mut self, now: Instant) -> Duration {
+        let wait = self.next(now);
+        self.spend(now);
+        wait
+    }
+
+    fn next(&self, now: Instant) -> Duration {
+        let after = self.full_at.max(now) + self.refill;
+        after.saturating_duration_since(now + self.refill * self.burst)
+    }
+
+    fn spend(&mut self, now: Instant) {
+        self.full_at = self.full_at.max(now) + self.refill;
     }
 }
 
@@ -49,5 +64,17 @@ mod tests {
         assert_eq!(taken(&mut budget, start + second), 1);
         assert_eq!(taken(&mut budget, start + second * 3), 2);
         assert_eq!(taken(&mut budget, start + second * 3600), 3);
+    }
+
+    #[test]
+    fn who_waits_gets_one_token_for_each_refill() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut budget = Budget::new(2, second, start);
+        let waits: Vec<_> = (0..5).map(|_| budget.wait(start)).collect();
+        assert_eq!(waits, [0, 0, 1, 2, 3].map(Duration::from_secs));
+        // What comes no faster than the refill never waits.
+        let mut budget = Budget::new(2, second, start);
+        assert!((0..100).all(|n| budget.wait(start + second * n).is_zero()));
     }
 }

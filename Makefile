@@ -1,0 +1,59 @@
+# What one does with this repository. Every target does its own set-up; the only prerequisites are Rust (rustup)
+# and Go. "make" lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+KUBECTL = $${KUBEBUILDER_ASSETS:-.controlplane/bin}/kubectl
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+.PHONY: demo
+demo: control-plane build ## See it find real problems in a real cluster (KEEP=1 leaves it running)
+	@hack/demo.sh
+
+.PHONY: demo-down
+demo-down: ## End what "KEEP=1 make demo" left running
+	@hack/demo.sh down
+
+.PHONY: test
+test: control-plane ## Every test, those against a real API server included
+	cargo test --locked
+
+.PHONY: check
+check: ## Format, lints, and whether generated files are up to date
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --test crds
+
+.PHONY: build
+build: ## The operator, for development: target/debug/polywatch
+	cargo build --locked
+
+.PHONY: release
+release: ## The operator, optimised: target/release/polywatch
+	cargo build --locked --release
+
+.PHONY: image
+image: ## Container image (needs a container engine)
+	docker build -t ghcr.io/polywatch/polywatch:$$(cargo pkgid | sed 's/.*[#@]//') .
+
+.PHONY: crds
+crds: ## Write crds/ from the types in src/api
+	cargo run --locked --quiet -- crds > crds/monitorpolicies.polywatch.dev.yaml
+
+.PHONY: control-plane
+control-plane: ## Build kube-apiserver, etcd and others for tests and demo (first time: about ten minutes)
+	@tests/controlplane/build.sh
+
+.PHONY: deny
+deny: ## Licences, sources and advisories of dependencies (needs cargo-deny)
+	cargo deny check
+
+.PHONY: clean
+clean: ## Remove what was built
+	cargo clean
+	rm -rf .controlplane .demo
