@@ -1,5 +1,8 @@
 //! `MonitorPolicy`: what to watch and which rules apply.
 
+// Each `printcolumn(...)` has its own `type_`, which the lint takes for one attribute given twice.
+#![allow(clippy::duplicated_attributes)]
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
