@@ -18,12 +18,13 @@ use crate::core::rules::{CompiledRule, Expression, MAX_MESSAGE_LEN, one_line};
 /// Compiles a policy.
 pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
     // What rules that judge a state may read; `oldObject` is null for them.
-    let scope = Scope::new(&Root::ALL);
-    Compiler {
+    let compiler = || Compiler {
         problems: Vec::new(),
-        scope,
-    }
-    .policy(key, uid, generation, spec)
+        scope: Scope::new(&Root::ALL),
+    };
+    // One roomy stack serves the whole policy; without it each expression asks for one of its own.
+    let compiled = cel::with_large_stack(|| compiler().policy(key.clone(), uid.clone(), generation, spec));
+    compiled.unwrap_or_else(|_| compiler().policy(key, uid, generation, spec))
 }
 
 struct Compiler {

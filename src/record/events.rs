@@ -7,7 +7,7 @@
 
 mod format;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,10 +170,10 @@ impl Recorder {
                 exists: false,
             },
         };
-        let mut held_back: BTreeMap<Reason, usize> = BTreeMap::new();
+        let mut held_back = 0;
         for (reason, finding) in owed {
             if !ledger.budget.take(now) {
-                *held_back.entry(reason).or_default() += 1;
+                held_back += 1;
                 continue;
             }
             match self.writer.tell(&subject, reason, &finding).await {
@@ -199,7 +199,6 @@ impl Recorder {
                 Reason::EventsHeldBack => None,
             };
         }
-        let count: usize = held_back.values().sum();
         let label = PolicyLabel {
             policy: key.to_string(),
         };
@@ -213,13 +212,13 @@ impl Recorder {
             .metrics
             .events_held_back
             .get_or_create(&label)
-            .set(count as i64);
-        if count == 0 {
+            .set(held_back);
+        if held_back == 0 {
             return Owes::Nothing;
         }
         if ledger.summary_at.is_none_or(|at| at + SUMMARY_INTERVAL <= now) {
             ledger.summary_at = Some(now);
-            if let Err(WriteError::Failed { error, .. }) = self.writer.summarise(&subject, &held_back).await {
+            if let Err(WriteError::Failed { error, .. }) = self.writer.summarise(&subject).await {
                 self.sources.metrics.error(ErrorKind::EventWrite);
                 warn!(policy = %key, %error, "summary Event can not be written");
             }
@@ -253,18 +252,9 @@ impl Writer {
             .await
     }
 
-    async fn summarise(
-        &self,
-        subject: &Subject,
-        held_back: &BTreeMap<Reason, usize>,
-    ) -> Result<(), WriteError> {
-        self.write(format::summary(
-            subject,
-            held_back,
-            &self.instance,
-            Timestamp::now(),
-        ))
-        .await
+    async fn summarise(&self, subject: &Subject) -> Result<(), WriteError> {
+        self.write(format::summary(subject, &self.instance, Timestamp::now()))
+            .await
     }
 
     /// Creates the Event, or makes it a series when it exists.
@@ -298,7 +288,6 @@ impl Writer {
             .map_or(1, |series| series.count)
             .saturating_add(1);
         let patch = json!({
-            "note": event.note,
             "metadata": {"annotations": event.metadata.annotations},
             "series": {"count": count, "lastObservedTime": event.event_time},
         });

@@ -9,6 +9,7 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Resource;
 
+use super::{BURST, REFILL};
 use crate::api::{MonitorPolicy, REPORTING_CONTROLLER};
 use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
 use crate::core::hash::fnv1a;
@@ -81,8 +82,16 @@ pub fn on_object(
     instance: &str,
     now: Timestamp,
 ) -> Event {
-    let object = reference(&finding.object);
-    let mut event = event(subject, reason, Some(finding), "object", instance, now);
+    let note = note(reason, finding, &suffix(subject, finding));
+    let mut event = event(
+        subject,
+        reason,
+        Some(finding),
+        reference(&finding.object),
+        note,
+        instance,
+        now,
+    );
     event.metadata.namespace = Some(
         finding
             .object
@@ -91,10 +100,8 @@ pub fn on_object(
             .unwrap_or(CLUSTER_NAMESPACE)
             .to_owned(),
     );
-    event.regarding = Some(object);
-    event.related = subject.exists.then(|| policy_reference(subject));
-    event.note = Some(note(reason, finding, &suffix(subject, finding), now));
     event.metadata.annotations = Some(annotations(subject, finding));
+    event.related = subject.exists.then(|| policy_reference(subject));
     event
 }
 
@@ -106,36 +113,43 @@ pub fn on_policy(
     instance: &str,
     now: Timestamp,
 ) -> Event {
-    let mut event = event(subject, reason, Some(finding), "policy", instance, now);
-    event.regarding = Some(policy_reference(subject));
-    event.related = Some(reference(&finding.object));
     let suffix = format!(
         " ({}, rule {}, {})",
         finding.object,
         finding.key.rule,
         finding.severity.as_str()
     );
-    event.note = Some(note(reason, finding, &suffix, now));
+    let note = note(reason, finding, &suffix);
+    let mut event = event(
+        subject,
+        reason,
+        Some(finding),
+        policy_reference(subject),
+        note,
+        instance,
+        now,
+    );
+    event.related = Some(reference(&finding.object));
     event
 }
 
-/// The Event on the policy that says how much is held back.
-pub fn summary(
-    subject: &Subject,
-    held_back: &BTreeMap<Reason, usize>,
-    instance: &str,
-    now: Timestamp,
-) -> Event {
-    let mut event = event(subject, Reason::EventsHeldBack, None, "policy", instance, now);
-    let count = |reason| held_back.get(&reason).copied().unwrap_or_default();
-    event.regarding = Some(policy_reference(subject));
-    event.note = Some(format!(
-        "{} findings opened and {} resolved without Events of their own so far, to spare the API server; \
-         status.summary counts all, status.findings names the worst",
-        count(Reason::FindingOpened),
-        count(Reason::FindingResolved),
-    ));
-    event
+/// The Event on the policy that says that others are held back. The same words each time, so that it is one
+/// series; how many they are is in the metrics.
+pub fn summary(subject: &Subject, instance: &str, now: Timestamp) -> Event {
+    let note = format!(
+        "more findings opened or resolved than may have Events of their own at once ({BURST}, then one every \
+         {} s); these follow, worst first. status.summary counts all, status.findings names the worst",
+        REFILL.as_secs(),
+    );
+    event(
+        subject,
+        Reason::EventsHeldBack,
+        None,
+        policy_reference(subject),
+        note,
+        instance,
+        now,
+    )
 }
 
 /// Reads an Event on an object back; nothing for Events of another shape.
@@ -194,30 +208,31 @@ pub fn parse(event: &Event) -> Option<Told> {
     })
 }
 
-/// The same finding, reason and place have the same name, so that what happens again becomes a series and a
-/// restarted process does not tell it anew.
+/// The name follows from what the Event says and of what, so that what happens again becomes a series, and a
+/// restarted process does not tell it anew. The note is part of it: the API server lets no note be changed.
 fn event(
     subject: &Subject,
     reason: Reason,
     finding: Option<&Finding>,
-    place: &str,
+    regarding: ObjectReference,
+    note: String,
     instance: &str,
     now: Timestamp,
 ) -> Event {
     let key = finding.map(|finding| [&*finding.key.rule, &finding.key.selection, &finding.key.uid]);
-    let id = fnv1a(
-        [&*subject.uid, reason.as_str(), place]
-            .into_iter()
-            .chain(key.into_iter().flatten()),
-    );
+    let about = regarding.uid.as_deref().unwrap_or_default();
+    let own = [&*subject.uid, reason.as_str(), about, &note];
+    let id = fnv1a(own.into_iter().chain(key.into_iter().flatten()));
     let prefix: String = subject.name.0.chars().take(200).collect();
     let normal = reason == Reason::FindingResolved || finding.is_some_and(|f| f.severity == Severity::Info);
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{:016x}", prefix.trim_end_matches(['.', '-']), id)),
+            name: Some(format!("{}.{id:016x}", prefix.trim_end_matches(['.', '-']))),
             namespace: Some(CLUSTER_NAMESPACE.into()),
             ..ObjectMeta::default()
         },
+        regarding: Some(regarding),
+        note: Some(note),
         action: Some("Judge".into()),
         reason: Some(reason.as_str().into()),
         type_: Some(if normal { "Normal" } else { "Warning" }.into()),
@@ -228,16 +243,14 @@ fn event(
     }
 }
 
-fn note(reason: Reason, finding: &Finding, suffix: &str, now: Timestamp) -> String {
-    let message = match reason {
-        Reason::FindingResolved => {
-            let seconds = now.duration_since(finding.since).as_secs().max(0);
-            format!("resolved after {}: {}", duration(seconds), finding.message)
-        }
-        _ => finding.message.to_string(),
+fn note(reason: Reason, finding: &Finding, suffix: &str) -> String {
+    let prefix = if reason == Reason::FindingResolved {
+        "resolved: "
+    } else {
+        ""
     };
-    let room = MAX_NOTE_LEN.saturating_sub(suffix.len());
-    format!("{}{suffix}", one_line(&message, room))
+    let room = MAX_NOTE_LEN.saturating_sub(prefix.len() + suffix.len());
+    format!("{prefix}{}{suffix}", one_line(&finding.message, room))
 }
 
 fn suffix(subject: &Subject, finding: &Finding) -> String {
@@ -247,14 +260,6 @@ fn suffix(subject: &Subject, finding: &Finding) -> String {
         finding.key.rule,
         finding.severity.as_str()
     )
-}
-
-fn duration(seconds: i64) -> String {
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3600 => format!("{}m{}s", seconds / 60, seconds % 60),
-        _ => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
-    }
 }
 
 fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String> {
