@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Event as CoreEvent;
 use k8s_openapi::api::events::v1::Event;
 use kube::Client;
 use kube::api::{Api, Patch, PatchParams, PostParams};
@@ -297,8 +298,11 @@ impl Writer {
             .as_ref()
             .map_or(1, |series| series.count)
             .saturating_add(1);
+        // In events.k8s.io the note is immutable, and this one would tell of the first time for ever. The same
+        // Event in the core group takes the news.
+        let api: Api<CoreEvent> = Api::namespaced(self.client.clone(), &namespace);
         let patch = json!({
-            "note": event.note,
+            "message": event.note,
             "metadata": {"annotations": event.metadata.annotations},
             "series": {"count": count, "lastObservedTime": event.event_time},
         });
