@@ -139,6 +139,8 @@ impl Worker {
                     self.metrics.events_processed.get_or_create(&label).inc();
                     self.count(watch, label);
                     self.announce(outcome);
+                    let erring = lock(&self.engine).errors_changed(watch);
+                    erring.iter().for_each(|policy| self.fan.add(policy));
                     if synced {
                         self.nudge_readers(watch);
                     }

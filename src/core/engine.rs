@@ -476,6 +476,20 @@ impl Engine {
         readers.map(|reader| reader.policy.clone()).collect()
     }
 
+    /// Those of the policies that read a watch whose rule errors changed since the last call: no transition tells
+    /// of them.
+    pub fn errors_changed(&mut self, id: WatchId) -> Vec<PolicyKey> {
+        let Some(watch) = self.watches.by_id.get(&id) else {
+            return Vec::new();
+        };
+        let changed = |policy: &&PolicyKey| {
+            let tracked = self.policies.get_mut(*policy);
+            tracked.is_some_and(|tracked| tracked.ledger.take_errors_changed())
+        };
+        let readers = watch.route.readers.iter().map(|reader| &reader.policy);
+        readers.filter(changed).cloned().collect()
+    }
+
     /// Queues what the passing of time may have changed.
     pub fn tick(&mut self, now: Timestamp) {
         let due: Vec<Reader> = self

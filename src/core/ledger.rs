@@ -27,9 +27,11 @@ pub struct Ledger {
     by_rule: HashMap<Arc<str>, usize>,
     /// Findings of an earlier process that no event has confirmed yet.
     unconfirmed: HashSet<FindingKey>,
-    errors: HashSet<FindingKey>,
+    /// What could not be judged: the object and the text of the error.
+    errors: HashMap<FindingKey, Arc<str>>,
     errors_by_rule: HashMap<Arc<str>, usize>,
-    last_error: HashMap<Arc<str>, Arc<str>>,
+    last_error: HashMap<Arc<str>, FindingKey>,
+    errors_changed: bool,
 }
 
 impl Ledger {
@@ -55,10 +57,13 @@ impl Ledger {
         match verdict {
             Verdict::Error(text) => {
                 // Neither compliant nor a finding: what was open stays open.
-                if self.errors.insert(key.clone()) {
+                let text: Arc<str> = format!("{object}: {text}").into();
+                let before = self.errors.insert(key.clone(), text.clone());
+                if before.is_none() {
                     *self.errors_by_rule.entry(key.rule.clone()).or_default() += 1;
                 }
-                self.last_error.insert(key.rule, text);
+                self.errors_changed |= before != Some(text);
+                self.last_error.insert(key.rule.clone(), key);
                 None
             }
             Verdict::Compliant => {
@@ -115,7 +120,7 @@ impl Ledger {
         let stale: Vec<FindingKey> = self
             .open
             .keys()
-            .chain(&self.errors)
+            .chain(self.errors.keys())
             .filter(|key| !keep(key))
             .cloned()
             .collect();
@@ -171,10 +176,21 @@ impl Ledger {
         self.errors.len()
     }
 
-    /// Objects on which one rule could not be judged, and the text of the last such error.
+    /// Objects on which one rule could not be judged, and the last such error, with the object. When that one is
+    /// mended, any other that is left.
     pub fn errors_of_rule(&self, rule: &str) -> (usize, Option<&Arc<str>>) {
         let count = self.errors_by_rule.get(rule).copied().unwrap_or_default();
-        (count, self.last_error.get(rule).filter(|_| count > 0))
+        if count == 0 {
+            return (0, None);
+        }
+        let last = self.last_error.get(rule).and_then(|key| self.errors.get(key));
+        let any = || self.errors.iter().find(|(key, _)| &*key.rule == rule);
+        (count, last.or_else(|| any().map(|(_, text)| text)))
+    }
+
+    /// Whether errors came, went or changed since the last call: no transition tells of them.
+    pub fn take_errors_changed(&mut self) -> bool {
+        std::mem::take(&mut self.errors_changed)
     }
 
     fn insert(&mut self, finding: Arc<Finding>) -> Arc<Finding> {
@@ -201,9 +217,11 @@ impl Ledger {
     }
 
     fn clear_error(&mut self, key: &FindingKey) {
-        if self.errors.remove(key)
-            && let Some(count) = self.errors_by_rule.get_mut(&key.rule)
-        {
+        if self.errors.remove(key).is_none() {
+            return;
+        }
+        self.errors_changed = true;
+        if let Some(count) = self.errors_by_rule.get_mut(&key.rule) {
             *count = count.saturating_sub(1);
         }
     }
@@ -284,12 +302,23 @@ mod tests {
         let error = || Verdict::Error("no such key".into());
         assert_eq!(enter(&mut ledger, "r", "a", Severity::Low, error(), 1), None);
         assert_eq!((ledger.len(), ledger.errors()), (0, 1));
+        assert!(ledger.take_errors_changed() && !ledger.take_errors_changed());
+        enter(&mut ledger, "r", "a", Severity::Low, error(), 1);
+        assert!(!ledger.take_errors_changed(), "the same error again is no news");
         enter(&mut ledger, "r", "b", Severity::Low, violation("x"), 2);
         assert_eq!(enter(&mut ledger, "r", "b", Severity::Low, error(), 3), None);
         assert_eq!((ledger.len(), ledger.errors_of_rule("r").0), (1, 2));
-        enter(&mut ledger, "r", "a", Severity::Low, Verdict::Compliant, 4);
-        enter(&mut ledger, "r", "b", Severity::Low, violation("x"), 5);
+        let text = |ledger: &Ledger| ledger.errors_of_rule("r").1.map(ToString::to_string);
+        assert_eq!(text(&ledger).as_deref(), Some("Pod n/b: no such key"));
+        enter(&mut ledger, "r", "b", Severity::Low, violation("x"), 4);
+        assert_eq!(
+            text(&ledger).as_deref(),
+            Some("Pod n/a: no such key"),
+            "an error that is mended is not shown while another is left"
+        );
+        enter(&mut ledger, "r", "a", Severity::Low, Verdict::Compliant, 5);
         assert_eq!((ledger.errors(), ledger.errors_of_rule("r")), (0, (0, None)));
+        assert!(ledger.take_errors_changed());
     }
 
     #[test]

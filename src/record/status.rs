@@ -158,6 +158,8 @@ impl Recorder {
         };
         if status == before {
             entry.written = Some(status);
+            // Nothing tells of counts of objects.
+            entry.due = Some(now + COUNTS_INTERVAL);
             return;
         }
         if !last_call {
@@ -201,6 +203,7 @@ impl Recorder {
                 self.sources.metrics.status_writes.inc();
                 entry.failures = 0;
                 entry.written = Some(done.status);
+                entry.due.get_or_insert(Instant::now() + COUNTS_INTERVAL);
             }
             Err(WriteError::Gone) => {
                 self.entries.remove(&done.policy);
