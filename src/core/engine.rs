@@ -910,3 +910,6 @@ fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {
         .zip(rule)
         .is_some_and(|(index, rule)| rule.selections.get(index).is_some_and(|judged| *judged))
 }
+
+#[cfg(test)]
+mod tests;
