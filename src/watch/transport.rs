@@ -49,13 +49,15 @@ impl Conversation {
             pace.asked = 0;
         }
         pace.asked = pace.asked.saturating_add(1);
-        pace.last = Some(now);
-        match pace.asked.checked_sub(BURST) {
+        let pause = match pace.asked.checked_sub(BURST) {
             None | Some(0) => Duration::ZERO,
             Some(over) => Duration::from_millis(250)
                 .saturating_mul(1 << over.min(8))
                 .min(MAX_PAUSE),
-        }
+        };
+        // Waiting is not being quiet.
+        pace.last = Some(now + pause);
+        pause
     }
 }
 
@@ -220,7 +222,7 @@ mod tests {
         assert_eq!(pauses.last(), Some(&MAX_PAUSE));
         assert!(
             conversation
-                .pause(start + QUIET + Duration::from_secs(1))
+                .pause(start + MAX_PAUSE + QUIET + Duration::from_secs(1))
                 .is_zero()
         );
     }
