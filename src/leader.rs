@@ -243,3 +243,6 @@ impl Elector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

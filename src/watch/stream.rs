@@ -310,3 +310,6 @@ impl Backoff {
         pause.mul_f64(0.75 + 0.25 * fastrand::f64())
     }
 }
+
+#[cfg(test)]
+mod tests;
