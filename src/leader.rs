@@ -48,7 +48,12 @@ pub struct Elector {
     settings: Settings,
     /// The lease as it was last seen, and when it was seen to change.
     observed: Option<(LeaseSpec, Instant)>,
+    /// When the request was made that last took or renewed the lease: others count from no earlier.
+    renewed: Instant,
 }
+
+/// A process that ends does not wait longer than this for its lease to be released.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Elector {
     /// An elector that holds nothing yet.
@@ -58,6 +63,7 @@ impl Elector {
             api,
             settings,
             observed: None,
+            renewed: Instant::now(),
         }
     }
 
@@ -65,19 +71,23 @@ impl Elector {
     pub async fn acquire(&mut self, metrics: &Metrics) {
         let mut waiting_for = String::new();
         loop {
-            match self.attempt().await {
-                Ok(None) => {
+            match tokio::time::timeout(self.settings.deadline(), self.attempt()).await {
+                Ok(Ok(None)) => {
                     info!(lease = %self.settings.name, identity = %self.settings.identity, "leading");
                     return;
                 }
-                Ok(Some(holder)) if holder != waiting_for => {
+                Ok(Ok(Some(holder))) if holder != waiting_for => {
                     info!(lease = %self.settings.name, %holder, "another replica leads; waiting");
                     waiting_for = holder;
                 }
-                Ok(Some(_)) => {}
-                Err(error) => {
+                Ok(Ok(Some(_))) => {}
+                Ok(Err(error)) => {
                     metrics.error(ErrorKind::Lease);
                     warn!(lease = %self.settings.name, namespace = %self.settings.namespace, %error, "lease can not be taken");
+                }
+                Err(_) => {
+                    metrics.error(ErrorKind::Lease);
+                    warn!(lease = %self.settings.name, "no answer from the API server; trying again");
                 }
             }
             tokio::time::sleep(self.settings.retry()).await;
@@ -86,12 +96,14 @@ impl Elector {
 
     /// Renews the lease until it is lost.
     pub async fn hold(&mut self, metrics: &Metrics) {
-        let mut renewed = Instant::now();
         loop {
-            tokio::time::sleep(self.settings.retry()).await;
-            let left = self.settings.deadline().saturating_sub(renewed.elapsed());
-            match tokio::time::timeout(left, self.attempt()).await {
-                Ok(Ok(None)) => renewed = Instant::now(),
+            let until = self.renewed + self.settings.deadline();
+            let renewal = async {
+                tokio::time::sleep(self.settings.retry()).await;
+                self.attempt().await
+            };
+            match tokio::time::timeout_at(until, renewal).await {
+                Ok(Ok(None)) => {}
                 Ok(Ok(Some(holder))) => {
                     warn!(lease = %self.settings.name, %holder, "another replica took the lease");
                     return;
@@ -102,7 +114,7 @@ impl Elector {
                 }
                 Err(_) => {}
             }
-            if renewed.elapsed() >= self.settings.deadline() {
+            if self.renewed.elapsed() >= self.settings.deadline() {
                 warn!(lease = %self.settings.name, "lease could not be renewed in time; no longer leading");
                 return;
             }
@@ -111,6 +123,15 @@ impl Elector {
 
     /// Gives the lease up, so that another replica need not wait for it to expire.
     pub async fn release(&mut self) {
+        if tokio::time::timeout(RELEASE_TIMEOUT, self.give_up())
+            .await
+            .is_err()
+        {
+            debug!("lease not released in time; it expires");
+        }
+    }
+
+    async fn give_up(&mut self) {
         let Ok(Some(mut lease)) = self.api.get_opt(&self.settings.name).await else {
             return;
         };
@@ -132,6 +153,15 @@ impl Elector {
 
     /// One attempt to take or renew. Returns who holds it when somebody else does.
     async fn attempt(&mut self) -> Result<Option<String>, kube::Error> {
+        let asked = Instant::now();
+        let holder = self.take().await?;
+        if holder.is_none() {
+            self.renewed = asked;
+        }
+        Ok(holder)
+    }
+
+    async fn take(&mut self) -> Result<Option<String>, kube::Error> {
         let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
             let lease = Lease {
                 metadata: ObjectMeta {
@@ -213,3 +243,6 @@ impl Elector {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

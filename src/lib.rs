@@ -33,4 +33,6 @@ pub mod nudge;
 pub mod policy;
 pub mod record;
 pub mod telemetry;
+#[cfg(test)]
+mod testing;
 pub mod watch;

@@ -54,3 +54,59 @@ impl Fan {
         self.0.iter().for_each(|nudges| nudges.add(policy));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn policy(name: &str) -> PolicyKey {
+        PolicyKey(name.into())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nudges_of_one_policy_are_one_and_taking_waits_for_the_next() {
+        let nudges = Nudges::default();
+        for name in ["b", "a", "b", "b"] {
+            nudges.add(&policy(name));
+        }
+        assert_eq!(nudges.take().await, [policy("a"), policy("b")].into());
+        let none = tokio::time::timeout(Duration::from_secs(3600), nudges.take()).await;
+        assert!(none.is_err(), "nothing came since");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_nudge_wakes_whoever_waits() {
+        let nudges = Arc::new(Nudges::default());
+        let waiting = tokio::spawn({
+            let nudges = nudges.clone();
+            async move { nudges.take().await }
+        });
+        tokio::task::yield_now().await;
+        nudges.add(&policy("a"));
+        let taken = tokio::time::timeout(Duration::from_secs(1), waiting).await;
+        assert_eq!(taken.expect("awake").expect("no panic"), [policy("a")].into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_taker_that_gave_up_loses_nothing() {
+        let nudges = Nudges::default();
+        let given_up = tokio::time::timeout(Duration::from_secs(1), nudges.take()).await;
+        assert!(given_up.is_err());
+        nudges.add(&policy("a"));
+        assert_eq!(nudges.take().await, [policy("a")].into());
+    }
+
+    #[test]
+    fn every_taker_of_a_fan_has_its_own_set() {
+        let (fast, slow) = (Arc::new(Nudges::default()), Arc::new(Nudges::default()));
+        let fan = Fan(vec![fast.clone(), slow.clone()]);
+        fan.add(&policy("a"));
+        assert_eq!(fast.take_now(), [policy("a")].into());
+        fan.add(&policy("b"));
+        assert_eq!(slow.take_now(), [policy("a"), policy("b")].into());
+        assert_eq!(fast.take_now(), [policy("b")].into());
+        assert!(fast.take_now().is_empty());
+    }
+}

@@ -186,6 +186,15 @@ impl Watches {
         self.passes(selection, id.namespace.as_deref())
     }
 
+    fn cluster_scoped(&self, watch: &Watched, selection: &Selection) -> usize {
+        watch
+            .objects
+            .iter()
+            .take_while(|(key, _)| key.namespace.is_none())
+            .filter(|(_, kept)| self.admits(selection, &kept.object))
+            .count()
+    }
+
     fn passes(&self, selection: &Selection, namespace: Option<&str>) -> bool {
         selection.filter.admits(namespace, |name| {
             self.namespace(name).map(|object| object.labels())
@@ -304,6 +313,12 @@ impl Engine {
             watch.route = route;
             again.into_iter().for_each(|reader| self.queue(reader, id, None));
         }
+        // What an earlier assignment queued may be of a watch that its reader no longer reads.
+        let by_id = &self.watches.by_id;
+        self.work.retain(|work| {
+            let watch = by_id.get(&work.watch);
+            watch.is_some_and(|watch| watch.route.readers.contains(&work.reader))
+        });
     }
 
     /// Takes one event of a watch.
@@ -414,6 +429,10 @@ impl Engine {
                 &reader.policy,
                 out,
             );
+        }
+        // Watches are not in step: a namespace may go before its objects do.
+        if self.watches.namespaces == Some(id) {
+            self.queue_for_namespaces(Some(&key.name));
         }
     }
 
@@ -561,25 +580,18 @@ impl Engine {
         let feeds = tracked.feeds.get(&selection.name).into_iter().flatten();
         let watches = feeds.filter_map(|id| self.watches.by_id.get(id));
         watches
-            .map(|watch| {
-                match (
-                    selection.filter.is_empty(),
-                    watch.per_namespace.contains_key(&None),
-                ) {
-                    (true, _) => watch.objects.len(),
-                    // Namespaces are matched by their own labels.
-                    (false, true) => watch
-                        .objects
-                        .values()
-                        .filter(|kept| self.watches.admits(selection, &kept.object))
-                        .count(),
-                    (false, false) => watch
-                        .per_namespace
-                        .iter()
-                        .filter(|(namespace, _)| self.watches.passes(selection, namespace.as_deref()))
-                        .map(|(_, count)| count)
-                        .sum(),
-                }
+            .map(|watch| match selection.filter.is_empty() {
+                true => watch.objects.len(),
+                false => watch
+                    .per_namespace
+                    .iter()
+                    .map(|(namespace, count)| match namespace {
+                        Some(_) if self.watches.passes(selection, namespace.as_deref()) => *count,
+                        Some(_) => 0,
+                        // Namespaces are matched one by one, and other cluster scoped objects are few.
+                        None => self.watches.cluster_scoped(watch, selection),
+                    })
+                    .sum(),
             })
             .sum()
     }
@@ -904,3 +916,6 @@ fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {
         .zip(rule)
         .is_some_and(|(index, rule)| rule.selections.get(index).is_some_and(|judged| *judged))
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,8 +143,11 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
                     lists = Lists::Paged;
                     break;
                 }
-                Trouble::NotStreamable => {
-                    deliver.health(Health::Trouble(ResourceState::Invalid, text_of(&error)))
+                Trouble::Garbled => {
+                    let text = "the API server sent a line that can not be read; listing again".to_owned();
+                    deliver.health(Health::Trouble(ResourceState::Syncing, text));
+                    tokio::time::sleep(backoff.next(Duration::from_secs(10))).await;
+                    break;
                 }
                 Trouble::Forbidden => {
                     let missing = access::missing_verbs(&settings.client, key).await;
@@ -158,7 +161,7 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
                     deliver.health(Health::Trouble(ResourceState::NotInstalled, text));
                     tokio::time::sleep(backoff.next(Duration::from_secs(5))).await;
                 }
-                Trouble::Rejected => {
+                Trouble::Rejected | Trouble::NotStreamable => {
                     deliver.health(Health::Trouble(ResourceState::Invalid, text_of(&error)));
                     tokio::time::sleep(backoff.next(Duration::from_secs(60))).await;
                 }
@@ -218,6 +221,8 @@ fn config(settings: &Settings, key: &WatchKey, lists: Lists) -> watcher::Config 
 enum Trouble {
     /// The resource version is too old: list again.
     Expired,
+    /// A line could not be read, and what it said is lost: list again.
+    Garbled,
     /// The server does not stream lists.
     NotStreamable,
     /// Not allowed.
@@ -241,6 +246,16 @@ fn status_of(error: &watcher::Error) -> Option<&Status> {
 }
 
 fn classify(error: &watcher::Error) -> Trouble {
+    // JSON that is no watch event is taken for a status, and has nothing of one.
+    if let watcher::Error::WatchFailed(cause) = error
+        && match cause {
+            kube::Error::SerdeError(_) => true,
+            kube::Error::Api(status) => status.code == 0,
+            _ => false,
+        }
+    {
+        return Trouble::Garbled;
+    }
     match status_of(error).map(|status| (status.code, status.message.as_str())) {
         Some((410, _)) => Trouble::Expired,
         Some((400 | 422, message))
@@ -298,3 +313,6 @@ impl Backoff {
         pause.mul_f64(0.75 + 0.25 * fastrand::f64())
     }
 }
+
+#[cfg(test)]
+mod tests;

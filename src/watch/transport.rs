@@ -18,7 +18,7 @@ use crate::metrics::{Metrics, RequestLabel};
 /// Watch requests that a stream may make in quick succession.
 const BURST: u32 = 5;
 /// And after that one in this time.
-const INTERVAL: Duration = Duration::from_secs(2);
+const INTERVAL: Duration = Duration::from_secs(5);
 
 tokio::task_local! {
     /// The conversation of the watch that the running task serves.
