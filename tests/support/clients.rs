@@ -22,9 +22,9 @@ use super::wait::eventually;
 /// How long the server may take to see its own changes (RBAC caches, new kinds) on a loaded machine.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Somebody who may ask the API server: a service account of the namespace `default`.
+/// Somebody who may ask the API server: a service account.
 pub struct User {
-    /// The name as RBAC knows it, `system:serviceaccount:default:NAME`.
+    /// The name as RBAC knows it, `system:serviceaccount:NAMESPACE:NAME`.
     pub name: String,
     /// A kubeconfig with its token, for a child process.
     pub kubeconfig: PathBuf,
@@ -86,20 +86,26 @@ impl ControlPlane {
         };
         let create = accounts.create(&PostParams::default(), &object).await;
         create.unwrap_or_else(|e| panic!("cannot create the service account {account}: {e}"));
+        self.service_account("default", &account).await
+    }
+
+    /// The user that a service account is, with the rights that it has.
+    pub async fn service_account(&self, namespace: &str, account: &str) -> User {
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.admin().await, namespace);
         let request = TokenRequest {
             spec: Some(TokenRequestSpec::default()),
             ..TokenRequest::default()
         };
         let token = accounts
-            .create_token_request(&account, &PostParams::default(), &request)
+            .create_token_request(account, &PostParams::default(), &request)
             .await
             .unwrap_or_else(|e| panic!("cannot get a token for {account}: {e}"))
             .status
             .and_then(|status| status.token)
             .unwrap_or_else(|| panic!("the server gave no token for {account}"));
         User {
-            name: format!("system:serviceaccount:default:{account}"),
-            kubeconfig: self.write_kubeconfig(&account, token),
+            name: format!("system:serviceaccount:{namespace}:{account}"),
+            kubeconfig: self.write_kubeconfig(&format!("{namespace}-{account}"), token),
         }
     }
 

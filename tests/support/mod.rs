@@ -6,7 +6,8 @@
 //! | one that I restart, compact or start with other flags | [`ControlPlane::start`], [`ControlPlane::start_with`] |
 //! | Deployments that run and Services with ready endpoints | [`shared_workloads()`], or [`Workloads::start`] on my own |
 //! | an identity with few rights | [`ControlPlane::restricted`], then [`ControlPlane::grant`] and [`ControlPlane::revoke`] |
-//! | the operator as a process | [`Operator`] |
+//! | the operator as a process | [`Operator`]; with everything it needs, [`start_with_operator`] |
+//! | what users see of a policy | [`ControlPlane::status_when`], [`ControlPlane::event`] |
 //! | to wait | [`eventually`]: a condition, never a fixed time |
 //! | to create and delete things | [`ControlPlane::apply_yaml`], [`ControlPlane::delete_yaml`], [`ControlPlane::kubectl`] |
 //!
@@ -26,6 +27,7 @@ mod clients;
 mod control_plane;
 mod http;
 mod operator;
+mod policy;
 mod process;
 mod run_dir;
 mod wait;
@@ -34,6 +36,10 @@ mod workloads;
 pub use clients::{User, client, rule};
 pub use control_plane::{ControlPlane, Options};
 pub use operator::Operator;
+pub use policy::{
+    PATIENCE, condition, custom_kind, in_state, is, names, occurrences, offenders, resource,
+    start_with_operator,
+};
 pub use process::{Process, alive, free_port};
 pub use run_dir::remove_leftovers;
 pub use wait::eventually;

@@ -28,6 +28,7 @@ pub struct OperatorOptions {
     log: PathBuf,
     port: u16,
     lease: String,
+    lease_namespace: String,
 }
 
 impl Operator {
@@ -47,6 +48,7 @@ impl Operator {
             log: control_plane.dir().log(&format!("polywatch-{number}")),
             port: free_port(),
             lease: "polywatch".to_owned(),
+            lease_namespace: "default".to_owned(),
         }
     }
 
@@ -140,6 +142,12 @@ impl OperatorOptions {
         self
     }
 
+    /// Another namespace for the lease than `default`.
+    pub fn lease_namespace(mut self, namespace: &str) -> OperatorOptions {
+        namespace.clone_into(&mut self.lease_namespace);
+        self
+    }
+
     /// A further argument.
     pub fn arg(mut self, argument: &str) -> OperatorOptions {
         self.command.arg(argument);
@@ -157,13 +165,9 @@ impl OperatorOptions {
         self.command
             .arg("--listen")
             .arg(format!("127.0.0.1:{}", self.port))
-            .args([
-                "--log-format",
-                "json",
-                "--lease-namespace",
-                "default",
-                "--lease-name",
-            ])
+            .args(["--log-format", "json", "--lease-namespace"])
+            .arg(&self.lease_namespace)
+            .arg("--lease-name")
             .arg(&self.lease);
         Operator {
             process: Process::start("polywatch", self.command, self.log),
