@@ -141,16 +141,21 @@ pub struct ResourceSelection {
 
     /// Group and version, such as "v1" or "apps/v1". "GROUP/*" follows the version that the API server serves
     /// and prefers.
-    #[schemars(
-        length(min = 1, max = 317),
-        regex(pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|\*)$")
+    #[schemars(length(min = 1, max = 317))]
+    #[x_kube(
+        // Not a pattern: the server answers a pattern with the pattern, a rule with its message.
+        validation = Rule::new(
+            "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|[*])$')"
+        )
+        .message("apiVersion must be VERSION such as v1, GROUP/VERSION such as apps/v1, or GROUP/* for the preferred version")
     )]
     pub api_version: String,
 
     /// Kind, such as "Pod". It need not be installed yet: the watch starts when it is.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$")
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')")
+            .message("kind must be the name of one kind such as Pod, as in the manifests of its objects")
     )]
     pub kind: String,
 
@@ -251,7 +256,9 @@ pub struct PolicyRule {
     pub message_expression: Option<String>,
 
     /// Severity of the findings of this rule. Absent: the severity of the policy.
+    // Of an optional enumeration the schema would show the description of the type instead of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Severity")]
     pub severity: Option<Severity>,
 }
 
