@@ -162,13 +162,21 @@ pub struct ResourceSelection {
     /// Only objects in these namespaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = MAX_SELECTED), inner(length(min = 1, max = 63)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(n, n.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
+            .message("each entry must be the name of one namespace such as team-a; patterns are not possible, labels are: namespaceSelector")
+    )]
     pub namespaces: Vec<String>,
 
     /// Only objects with one of these names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = MAX_SELECTED), inner(length(min = 1, max = 253)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(n, !n.matches('[*,=!/% ]'))")
+            .message("each entry must be the name of one object; for patterns use labelSelector, or a match condition")
+    )]
     pub names: Vec<String>,
 
     /// Only objects in namespaces whose labels match. Kept true when the labels of a namespace change.
@@ -178,7 +186,11 @@ pub struct ResourceSelection {
     /// No objects in these namespaces. Applied after the other selections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(n, n.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
+            .message("each entry must be the name of one namespace such as team-a; patterns are not possible, labels are: namespaceSelector")
+    )]
     pub exclude_namespaces: Vec<String>,
 
     /// Only objects whose labels match.
