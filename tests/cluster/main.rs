@@ -6,4 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod examples;
 mod harness;
+mod install;
