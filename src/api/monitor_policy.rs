@@ -141,29 +141,42 @@ pub struct ResourceSelection {
 
     /// Group and version, such as "v1" or "apps/v1". "GROUP/*" follows the version that the API server serves
     /// and prefers.
-    #[schemars(
-        length(min = 1, max = 317),
-        regex(pattern = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|\*)$")
+    #[schemars(length(min = 1, max = 317))]
+    #[x_kube(
+        // Not a pattern: the server answers a pattern with the pattern, a rule with its message.
+        validation = Rule::new(
+            "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|[*])$')"
+        )
+        .message("apiVersion must be VERSION such as v1, GROUP/VERSION such as apps/v1, or GROUP/* for the preferred version")
     )]
     pub api_version: String,
 
     /// Kind, such as "Pod". It need not be installed yet: the watch starts when it is.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$")
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(
+        validation = Rule::new("self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')")
+            .message("kind must be the name of one kind such as Pod, as in the manifests of its objects")
     )]
     pub kind: String,
 
     /// Only objects in these namespaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = MAX_SELECTED), inner(length(min = 1, max = 63)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(n, n.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
+            .message("each entry must be the name of one namespace such as team-a; patterns are not possible, labels are: namespaceSelector")
+    )]
     pub namespaces: Vec<String>,
 
     /// Only objects with one of these names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(min = 1, max = MAX_SELECTED), inner(length(min = 1, max = 253)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(n, !n.matches('[*,=!/% ]'))")
+            .message("each entry must be the name of one object; for patterns use labelSelector, or a match condition")
+    )]
     pub names: Vec<String>,
 
     /// Only objects in namespaces whose labels match. Kept true when the labels of a namespace change.
@@ -173,7 +186,11 @@ pub struct ResourceSelection {
     /// No objects in these namespaces. Applied after the other selections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 63)))]
-    #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self.all(n, n.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))")
+            .message("each entry must be the name of one namespace such as team-a; patterns are not possible, labels are: namespaceSelector")
+    )]
     pub exclude_namespaces: Vec<String>,
 
     /// Only objects whose labels match.
@@ -251,7 +268,9 @@ pub struct PolicyRule {
     pub message_expression: Option<String>,
 
     /// Severity of the findings of this rule. Absent: the severity of the policy.
+    // Of an optional enumeration the schema would show the description of the type instead of this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Severity")]
     pub severity: Option<Severity>,
 }
 

@@ -12,7 +12,9 @@ use clap::{Parser, Subcommand};
 #[command(
     name = "polywatch",
     version,
-    after_help = "Policies are MonitorPolicy objects: kubectl explain monitorpolicy.spec shows their form.",
+    after_help = "Policies are MonitorPolicy objects: kubectl explain monitorpolicy.spec shows their form.\n\n\
+                  Environment: KUBECONFIG names the cluster, RUST_LOG the level of the log, and each option of \
+                  run can be set by a variable POLYWATCH_OPTION, such as POLYWATCH_LISTEN.",
     arg_required_else_help = true,
     max_term_width = 100
 )]

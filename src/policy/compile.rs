@@ -232,6 +232,10 @@ impl Compiler {
 fn label_matcher(selector: &LabelSelector) -> Result<LabelMatcher, (String, String)> {
     let mut requirements = Vec::new();
     for (key, value) in selector.match_labels.iter().flatten() {
+        let problem = label_key_problem(key).or_else(|| label_value_problem(value));
+        if let Some(text) = problem {
+            return Err(("matchLabels".to_owned(), text));
+        }
         requirements.push(Requirement::In(key.clone(), [value.clone()].into()));
     }
     for (n, expression) in selector.match_expressions.iter().flatten().enumerate() {
@@ -239,6 +243,12 @@ fn label_matcher(selector: &LabelSelector) -> Result<LabelMatcher, (String, Stri
         let values: BTreeSet<String> = expression.values.iter().flatten().cloned().collect();
         let wrong =
             |field: &str, text: &str| Err((format!("matchExpressions[{n}].{field}"), text.to_owned()));
+        if let Some(text) = label_key_problem(&key) {
+            return wrong("key", &text);
+        }
+        if let Some(text) = values.iter().find_map(|value| label_value_problem(value)) {
+            return wrong("values", &text);
+        }
         requirements.push(match (expression.operator.as_str(), values.is_empty()) {
             ("In", false) => Requirement::In(key, values),
             ("NotIn", false) => Requirement::NotIn(key, values),
@@ -255,6 +265,41 @@ fn label_matcher(selector: &LabelSelector) -> Result<LabelMatcher, (String, Stri
         });
     }
     Ok(LabelMatcher::new(requirements))
+}
+
+// The text of a selector has no quotes: a value with a comma in it would be two values there.
+
+fn label_key_problem(key: &str) -> Option<String> {
+    let (prefix, name) = key.split_once('/').unwrap_or(("prefix.example", key));
+    let prefix_fits = (1..=253).contains(&prefix.len())
+        && prefix
+            .split('.')
+            .all(|part| is_name(part, |c| c.is_ascii_lowercase() || c.is_ascii_digit(), "-"));
+    if prefix_fits && is_label(name) {
+        return None;
+    }
+    Some(format!(
+        "{key:?} is not a label key; write NAME or PREFIX/NAME, NAME being at most 63 letters, digits, '-', '_' and '.'"
+    ))
+}
+
+fn label_value_problem(value: &str) -> Option<String> {
+    if value.is_empty() || is_label(value) {
+        return None;
+    }
+    Some(format!(
+        "{value:?} is not a label value; one has at most 63 letters, digits, '-', '_' and '.', and begins and ends \
+         with a letter or digit"
+    ))
+}
+
+fn is_label(text: &str) -> bool {
+    text.len() <= 63 && is_name(text, |c| c.is_ascii_alphanumeric(), "-_.")
+}
+
+/// Whether `text` begins and ends with a character of `plain` and has those of `between` at most between them.
+fn is_name(text: &str, plain: fn(char) -> bool, between: &str) -> bool {
+    text.starts_with(plain) && text.ends_with(plain) && text.chars().all(|c| plain(c) || between.contains(c))
 }
 
 /// What the API server would reject whatever the kind; which fields a kind supports only the server knows.

@@ -6,6 +6,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_input;
+mod examples;
 mod findings;
 mod harness;
+mod install;
 mod watching;

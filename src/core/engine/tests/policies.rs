@@ -1,7 +1,6 @@
 //! Policies come, change and go while objects stay.
 
 use super::*;
-use crate::core::engine::NOW_INTERVAL;
 
 const LOW_AND_NOTED: &str = "
 rules:
