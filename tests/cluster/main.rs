@@ -1,7 +1,7 @@
 //! Tests against a real Kubernetes API server: one file per topic.
 
-// Signals and process attributes have no safe form in the standard library.
-#![allow(unsafe_code)]
+// Signals and process attributes have no safe form in the standard library; a panic is how a test fails.
+#![allow(unsafe_code, clippy::expect_used)]
 
 #[path = "../support/mod.rs"]
 mod support;
