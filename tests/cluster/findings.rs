@@ -22,8 +22,8 @@ fn rule<'a>(status: &'a MonitorPolicyStatus, name: &str) -> &'a RuleStatus {
 
 async fn uid_of(cluster: &ControlPlane, config_map: &str) -> Option<String> {
     let maps: Api<ConfigMap> = Api::default_namespaced(cluster.admin().await);
-    let map = maps.get(config_map).await.expect("the ConfigMap is there");
-    map.metadata.uid
+    let map = maps.get(config_map).await;
+    map.unwrap_or_else(|e| panic!("{config_map}: {e}")).metadata.uid
 }
 
 const SHOP: &str = "
