@@ -1,5 +1,7 @@
 //! What is judged, and how users learn of it: status, columns, conditions, Events.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use polywatch::api::MonitorPolicyStatus;
@@ -9,6 +11,9 @@ use crate::support::{
     ControlPlane, PATIENCE, condition, custom_kind, eventually, is, names, occurrences, offenders,
     start_with_operator,
 };
+
+/// Before the status is looked at anyway, which it is twice a minute.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A ConfigMap in `default` with one entry, which the rules below are about.
 fn config_map(name: &str, key: &str, value: &str) -> String {
@@ -257,7 +262,7 @@ spec:
 
     cluster.apply_yaml(&config_map("odd", "limit", "many")).await;
     let status = cluster
-        .status_when("limits", "the judgement failed again", unjudged)
+        .status_within(SOON, "limits", "the judgement failed again", unjudged)
         .await;
     assert_eq!(offenders(&status), names(["default/odd"]));
     assert_eq!(status.findings[0].since, since);
@@ -279,7 +284,7 @@ spec:
     // An error goes with its object, too.
     cluster.apply_yaml(&config_map("odd", "limit", "some")).await;
     cluster
-        .status_when("limits", "the judgement failed once more", unjudged)
+        .status_within(SOON, "limits", "the judgement failed once more", unjudged)
         .await;
     cluster.kubectl(&["delete", "configmap", "odd"]).await;
     cluster
