@@ -1,5 +1,7 @@
 //! What is judged, and how users learn of it: status, columns, conditions, Events.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use polywatch::api::MonitorPolicyStatus;
@@ -9,6 +11,9 @@ use crate::support::{
     ControlPlane, PATIENCE, condition, custom_kind, eventually, is, names, occurrences, offenders,
     start_with_operator,
 };
+
+/// Before the status is looked at anyway, which it is twice a minute.
+const SOON: Duration = Duration::from_secs(20);
 
 /// A ConfigMap in `default` with one entry, which the rules below are about.
 fn config_map(name: &str, key: &str, value: &str) -> String {
@@ -22,8 +27,8 @@ fn rule<'a>(status: &'a MonitorPolicyStatus, name: &str) -> &'a RuleStatus {
 
 async fn uid_of(cluster: &ControlPlane, config_map: &str) -> Option<String> {
     let maps: Api<ConfigMap> = Api::default_namespaced(cluster.admin().await);
-    let map = maps.get(config_map).await.expect("the ConfigMap is there");
-    map.metadata.uid
+    let map = maps.get(config_map).await;
+    map.unwrap_or_else(|e| panic!("{config_map}: {e}")).metadata.uid
 }
 
 const SHOP: &str = "
@@ -255,7 +260,7 @@ spec:
 
     cluster.apply_yaml(&config_map("odd", "limit", "many")).await;
     let status = cluster
-        .status_when("limits", "the judgement failed again", unjudged)
+        .status_within(SOON, "limits", "the judgement failed again", unjudged)
         .await;
     assert_eq!(offenders(&status), names(["default/odd"]));
     assert_eq!(status.findings[0].since, since);
@@ -277,7 +282,7 @@ spec:
     // An error goes with its object, too.
     cluster.apply_yaml(&config_map("odd", "limit", "some")).await;
     cluster
-        .status_when("limits", "the judgement failed once more", unjudged)
+        .status_within(SOON, "limits", "the judgement failed once more", unjudged)
         .await;
     cluster.kubectl(&["delete", "configmap", "odd"]).await;
     cluster

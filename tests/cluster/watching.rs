@@ -48,17 +48,35 @@ fn in_doubt(status: &MonitorPolicyStatus, reason: &str) {
     assert_eq!(condition(status, "Compliant").0, "Unknown");
 }
 
-/// Waits until the operator wants and runs this many watches.
-async fn watches(operator: &Operator, count: u32) {
+/// Waits until the operator wants and runs this many watches, all of one resource in all namespaces, and the API
+/// server serves no others of it.
+async fn watches(cluster: &ControlPlane, operator: &Operator, resource: &str, count: u32) {
+    let count = f64::from(count);
     eventually(&format!("{count} watches run"), PATIENCE, async || {
         let wanted = operator.metric("polywatch_watches_wanted", &[]).await;
         let running = operator.metric("polywatch_watches_running", &[]).await;
-        match (wanted, running) == (Some(f64::from(count)), Some(f64::from(count))) {
+        let served = served_watches(cluster, resource).await;
+        match (wanted, running, served) == (Some(count), Some(count), count) {
             true => Ok(()),
-            false => Err(format!("{wanted:?} are wanted, {running:?} run")),
+            false => Err(format!(
+                "{wanted:?} are wanted, {running:?} run, {served} are served"
+            )),
         }
     })
     .await;
+}
+
+/// What the API server says of itself.
+async fn served_watches(cluster: &ControlPlane, resource: &str) -> f64 {
+    let metrics = cluster.kubectl(&["get", "--raw", "/metrics"]).await;
+    let resource = format!("resource=\"{resource}\"");
+    let labels = [resource.as_str(), "scope=\"cluster\"", "verb=\"WATCH\""];
+    metrics
+        .lines()
+        .filter(|line| line.starts_with("apiserver_longrunning_requests{"))
+        .filter(|line| labels.iter().all(|label| line.contains(label)))
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 #[tokio::test]
@@ -78,7 +96,7 @@ async fn a_watch_starts_and_stops_as_its_kind_comes_and_goes() {
         message(&status, "things").contains("later.example.io/v1 Thing is not served"),
         "{status:?}"
     );
-    watches(&operator, 0).await;
+    watches(&cluster, &operator, "things", 0).await;
 
     for _ in 0..2 {
         cluster.apply_yaml(&definition).await;
@@ -90,7 +108,7 @@ async fn a_watch_starts_and_stops_as_its_kind_comes_and_goes() {
         let things = resource(&status, "things").expect("the entry");
         assert_eq!(things.state, ResourceState::Watching);
         assert_eq!(things.resource.as_deref(), Some("things.v1.later.example.io"));
-        watches(&operator, 1).await;
+        watches(&cluster, &operator, "things", 1).await;
         cluster.apply_yaml(&thing("later", "v1", "big", 11)).await;
         let status = cluster
             .status_when("early", "the finding is open", |status| {
@@ -106,7 +124,7 @@ async fn a_watch_starts_and_stops_as_its_kind_comes_and_goes() {
             .await;
         in_doubt(&status, "NotInstalled");
         assert_eq!((status.summary.open_findings, status.findings.len()), (0, 0));
-        watches(&operator, 0).await;
+        watches(&cluster, &operator, "things", 0).await;
     }
     // The two that were called big are two objects.
     for reason in ["FindingOpened", "FindingResolved"] {
@@ -153,14 +171,14 @@ async fn a_version_that_is_dropped_ends_the_watches_pinned_to_it_and_no_others()
             .status_when(policy, "it reads v1beta1", reads("v1beta1"))
             .await;
     }
-    watches(&operator, 1).await;
+    watches(&cluster, &operator, "things", 1).await;
     let since = cluster.ready("following").await.findings[0].since.clone();
 
     serve(true, true).await;
     cluster
         .status_within(PROMPT, "following", "it reads the preferred version", reads("v1"))
         .await;
-    watches(&operator, 2).await;
+    watches(&cluster, &operator, "things", 2).await;
 
     serve(false, true).await;
     let status = cluster
@@ -175,7 +193,7 @@ async fn a_version_that_is_dropped_ends_the_watches_pinned_to_it_and_no_others()
             && text.contains("\"moving.example.io/*\""),
         "{text}"
     );
-    watches(&operator, 1).await;
+    watches(&cluster, &operator, "things", 1).await;
 
     serve(true, false).await;
     let status = cluster
@@ -191,7 +209,7 @@ async fn a_version_that_is_dropped_ends_the_watches_pinned_to_it_and_no_others()
     cluster
         .status_within(PROMPT, "pinned", "its version is back", reads("v1beta1"))
         .await;
-    watches(&operator, 1).await;
+    watches(&cluster, &operator, "things", 1).await;
     let of_following = async |reason| {
         let events = cluster.events("Thing", "big", reason).await.into_iter();
         let related = |event: &k8s_openapi::api::events::v1::Event| {
@@ -207,7 +225,7 @@ async fn a_version_that_is_dropped_ends_the_watches_pinned_to_it_and_no_others()
 
 /// A ClusterRole that the reader role of `config/rbac` takes in.
 fn reader_role(rule: &PolicyRule) -> String {
-    let rule = serde_json::to_string(rule).expect("a rule is JSON");
+    let rule = serde_json::to_string(rule).unwrap_or_else(|e| panic!("{e}"));
     format!(
         "
 apiVersion: rbac.authorization.k8s.io/v1
@@ -571,7 +589,7 @@ spec:
     };
     cluster.apply_yaml(&policy("first", "small", "x")).await;
     assert!(is(&cluster.ready("first").await, "Compliant", "True"));
-    watches(&operator, 1).await;
+    watches(&cluster, &operator, "configmaps", 1).await;
     assert_eq!((requests().await, lists().await), (Some(1.0), Some(1.0)));
 
     cluster.apply_yaml(&policy("second", "small", "y")).await;
@@ -580,18 +598,18 @@ spec:
     assert_eq!(offenders(&cluster.ready("first").await), names(["default/x"]));
     cluster.apply_yaml(&policy("second", "small", "x")).await;
     assert!(is(&cluster.ready("second").await, "Compliant", "True"));
-    watches(&operator, 1).await;
+    watches(&cluster, &operator, "configmaps", 1).await;
     assert_eq!((requests().await, lists().await), (Some(1.0), Some(1.0)));
 
     // Another selection is another watch, for as long as somebody wants it.
     cluster.apply_yaml(&policy("second", "large", "x")).await;
     assert_eq!(cluster.ready("second").await.summary.objects, 0);
-    watches(&operator, 2).await;
+    watches(&cluster, &operator, "configmaps", 2).await;
     assert_eq!((requests().await, lists().await), (Some(2.0), Some(2.0)));
     cluster.kubectl(&["delete", "mpol", "second"]).await;
-    watches(&operator, 1).await;
+    watches(&cluster, &operator, "configmaps", 1).await;
     cluster.apply_yaml(&map("default", "x", "small")).await;
     assert_eq!(offenders(&cluster.ready("first").await), names(["default/x"]));
     cluster.kubectl(&["delete", "mpol", "first"]).await;
-    watches(&operator, 0).await;
+    watches(&cluster, &operator, "configmaps", 0).await;
 }
