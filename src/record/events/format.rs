@@ -298,3 +298,6 @@ fn policy_reference(subject: &Subject) -> ObjectReference {
         ..ObjectReference::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

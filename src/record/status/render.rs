@@ -316,3 +316,6 @@ fn whole_second(time: Timestamp) -> Timestamp {
 fn second(time: Timestamp) -> String {
     whole_second(time).to_string()
 }
+
+#[cfg(test)]
+mod tests;
