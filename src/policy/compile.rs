@@ -312,3 +312,6 @@ fn field_selector_problem(selector: &str) -> Option<String> {
         "{wrong:?} is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas"
     ))
 }
+
+#[cfg(test)]
+mod tests;

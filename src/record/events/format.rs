@@ -17,6 +17,8 @@ use crate::core::rules::one_line;
 
 /// Longest note that the API server accepts, in bytes.
 const MAX_NOTE_LEN: usize = 1024;
+/// Longest name of a reporting instance that it accepts, in bytes.
+const MAX_INSTANCE_LEN: usize = 128;
 /// Where Events on cluster scoped objects are kept, as `kubectl` expects it.
 const CLUSTER_NAMESPACE: &str = "default";
 
@@ -237,7 +239,7 @@ fn event(
         reason: Some(reason.as_str().into()),
         type_: Some(if normal { "Normal" } else { "Warning" }.into()),
         reporting_controller: Some(REPORTING_CONTROLLER.into()),
-        reporting_instance: Some(instance.chars().take(128).collect()),
+        reporting_instance: Some(one_line(instance, MAX_INSTANCE_LEN)),
         event_time: Some(MicroTime(now)),
         ..Event::default()
     }
@@ -295,3 +297,6 @@ fn policy_reference(subject: &Subject) -> ObjectReference {
         ..ObjectReference::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -328,3 +328,6 @@ fn whole_second(time: Timestamp) -> Timestamp {
 fn second(time: Timestamp) -> String {
     whole_second(time).to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,312 @@
+//! Every mistake is answered with the path of its field and words that teach, and what is right is in force.
+
+use super::*;
+
+fn compiled(spec: &str) -> CompiledPolicy {
+    let spec: MonitorPolicySpec = serde_yaml::from_str(spec).unwrap_or_else(|e| panic!("{e} in {spec}"));
+    compile(PolicyKey("p".into()), "uid".into(), 7, &spec)
+}
+
+const POD: &str = "resources: [{name: pods, apiVersion: v1, kind: Pod}]";
+
+/// The one problem of a spec, as `FIELD: MESSAGE`.
+fn problem(spec: &str) -> String {
+    let problems = compiled(spec).problems;
+    let [problem] = problems.as_slice() else {
+        panic!("one problem expected in {problems:#?}");
+    };
+    assert!(problem.message.len() <= MAX_MESSAGE_LEN && !problem.message.contains(char::is_control));
+    format!("{}: {}", problem.field, problem.message)
+}
+
+fn names(policy: &CompiledPolicy) -> Vec<&str> {
+    policy.rules.iter().map(|rule| &*rule.name).collect()
+}
+
+#[test]
+fn a_correct_policy_has_no_problems_and_keeps_everything() {
+    let policy = compiled(
+        "
+severity: low
+resources:
+- name: pods
+  apiVersion: v1
+  kind: Pod
+  namespaces: [b, a]
+  names: [x]
+  labelSelector:
+    matchLabels: {app: web}
+    matchExpressions:
+    - {key: tier, operator: In, values: [front, back]}
+    - {key: old, operator: DoesNotExist}
+  fieldSelector: status.phase!=Succeeded
+- {name: apps, apiVersion: apps/*, kind: Deployment, excludeNamespaces: [kube-system]}
+variables:
+- {name: owner, expression: 'object.metadata.?labels.owner.orValue(\"\")'}
+matchConditions:
+- {name: alive, expression: '!has(object.metadata.deletionTimestamp)'}
+rules:
+- {name: owned, expression: variables.owner != '', message: nobody owns it}
+- {name: other, resources: [apps], severity: critical, expression: 'true', messageExpression: variables.owner}
+",
+    );
+    assert_eq!(policy.problems, []);
+    assert_eq!(
+        (policy.generation, policy.suspended, &*policy.uid),
+        (7, false, "uid")
+    );
+    let pods = &policy.selections[0].target;
+    assert_eq!(
+        (pods.group.as_str(), pods.version.as_deref(), pods.kind.as_str()),
+        ("", Some("v1"), "Pod")
+    );
+    assert_eq!(pods.namespaces.len() + pods.names.len(), 3);
+    assert_eq!(pods.label_selector, "app=web,tier in (back,front),!old");
+    assert_eq!(pods.field_selector, "status.phase!=Succeeded");
+    let apps = &policy.selections[1];
+    assert_eq!(
+        (apps.target.group.as_str(), &apps.target.version),
+        ("apps", &None)
+    );
+    assert!(apps.filter.exclude.contains("kube-system"));
+    assert_eq!(names(&policy), ["owned", "other"]);
+    let rule = |n: usize| (policy.rules[n].severity, policy.rules[n].selections.as_slice());
+    assert_eq!(rule(0), (Severity::Low, &[true, true][..]));
+    assert_eq!(rule(1), (Severity::Critical, &[false, true][..]));
+}
+
+#[test]
+fn what_does_not_compile_is_named_with_its_field() {
+    let cases = [
+        (
+            "rules: [{name: a, expression: object.spec.}]",
+            "spec.rules[0].expression: ",
+            "1:13",
+        ),
+        (
+            "rules: [{name: a, expression: object.spec.replicas + 1}]",
+            "spec.rules[0].expression: ",
+            "bool",
+        ),
+        (
+            "rules: [{name: a, expression: 'true'}, {name: b, expression: obiect.x == 1}]",
+            "spec.rules[1].expression: ",
+            "object",
+        ),
+        (
+            "rules: [{name: a, expression: 'true', messageExpression: '1 + 1'}]",
+            "spec.rules[0].messageExpression: ",
+            "string",
+        ),
+        (
+            "rules: [{name: a, expression: variables.limt > 1}]\nvariables: [{name: limit, expression: '1'}]",
+            "spec.rules[0].expression: ",
+            "variables.limit",
+        ),
+        (
+            "rules: [{name: a, expression: 'true'}]\nvariables: [{name: x, expression: '1 +'}]",
+            "spec.variables[0].expression: ",
+            "1:",
+        ),
+        (
+            "rules: [{name: a, expression: 'true'}]\nvariables: [{name: x, expression: variables.y}, {name: y, expression: '1'}]",
+            "spec.variables[0].expression: ",
+            "variables.y",
+        ),
+        (
+            "rules: [{name: a, expression: 'true'}]\nmatchConditions: [{name: x, expression: '\"yes\"'}]",
+            "spec.matchConditions[0].expression: ",
+            "bool",
+        ),
+        (
+            "rules: [{name: a, expression: 'authorizer != null'}]",
+            "spec.rules[0].expression: ",
+            "only while a request is admitted",
+        ),
+        (
+            "rules: [{name: a, expression: 'request.userInfo.username == \"x\"'}]",
+            "spec.rules[0].expression: ",
+            "only while a request is admitted",
+        ),
+        (
+            "rules: [{name: a, resources: [pods, pod], expression: 'true'}]",
+            "spec.rules[0].resources[1]: ",
+            "there is no resource named \"pod\" in spec.resources; did you mean \"pods\"?",
+        ),
+        (
+            "rules: [{name: a, resources: [gateways], expression: 'true'}]",
+            "spec.rules[0].resources[0]: ",
+            "there is no resource named \"gateways\" in spec.resources",
+        ),
+        (
+            "rules: [{name: a, expression: 'true'}, {name: b, expression: 'true'}, {name: a, expression: 'true'}]",
+            "spec.rules[2].name: ",
+            "the name \"a\" is already taken; names must be unique in spec.rules",
+        ),
+        (
+            "rules: [{name: a, expression: 'true'}]\nvariables: [{name: x, expression: '1'}, {name: x, expression: '2'}]",
+            "spec.variables[1].name: ",
+            "already taken",
+        ),
+        (
+            "rules: [{name: a, expression: 'true'}]\nmatchConditions: [{name: x, expression: 'true'}, {name: x, expression: 'true'}]",
+            "spec.matchConditions[1].name: ",
+            "already taken",
+        ),
+    ];
+    for (more, field, words) in cases {
+        let problem = problem(&format!("{POD}\n{more}"));
+        assert!(problem.starts_with(field), "{problem}");
+        assert!(problem.contains(words), "{words:?} is not in: {problem}");
+    }
+}
+
+#[test]
+fn selections_that_ask_for_nothing_possible_are_invalid() {
+    let cases = [
+        (
+            "labelSelector: {matchExpressions: [{key: a, operator: Is, values: [b]}]}",
+            "spec.resources[1].labelSelector.matchExpressions[0].operator",
+            "\"Is\" is not an operator; use In, NotIn, Exists or DoesNotExist",
+        ),
+        (
+            "labelSelector: {matchExpressions: [{key: a, operator: Exists}, {key: a, operator: NotIn}]}",
+            "spec.resources[1].labelSelector.matchExpressions[1].values",
+            "In and NotIn need at least one value",
+        ),
+        (
+            "namespaceSelector: {matchExpressions: [{key: a, operator: Exists, values: [b]}]}",
+            "spec.resources[1].namespaceSelector.matchExpressions[0].values",
+            "Exists and DoesNotExist take no values",
+        ),
+        (
+            "fieldSelector: 'spec.x=1,status.phase'",
+            "spec.resources[1].fieldSelector",
+            "\"status.phase\" is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas",
+        ),
+        (
+            "fieldSelector: '=x'",
+            "spec.resources[1].fieldSelector",
+            "\"=x\" is not a requirement",
+        ),
+    ];
+    for (selector, field, words) in cases {
+        let policy = compiled(&format!(
+            "resources: [{{name: fine, apiVersion: v1, kind: Pod}}, {{name: odd, apiVersion: v1, kind: Pod, {selector}}}]
+rules: [{{name: a, expression: 'true'}}]"
+        ));
+        assert_eq!(policy.problems.len(), 1);
+        assert_eq!(
+            (policy.problems[0].field.as_str(), &policy.problems[0].rule),
+            (field, &None)
+        );
+        assert!(
+            policy.problems[0].message.starts_with(words),
+            "{}",
+            policy.problems[0].message
+        );
+        let invalid = policy.selections[1].invalid.as_deref().expect("invalid");
+        assert_eq!(invalid, format!("{field}: {}", policy.problems[0].message));
+        // Its neighbour is watched and judged.
+        assert_eq!(policy.selections[0].invalid, None);
+        assert_eq!(names(&policy), ["a"]);
+    }
+}
+
+#[test]
+fn an_api_version_of_any_form_is_taken_apart() {
+    for (api_version, group, version) in [
+        ("v1", "", Some("v1")),
+        ("apps/v1", "apps", Some("v1")),
+        ("gw.example.io/*", "gw.example.io", None),
+        ("*", "", None),
+    ] {
+        let policy = compiled(&format!(
+            "resources: [{{name: x, apiVersion: '{api_version}', kind: Y}}]\nrules: [{{name: a, expression: 'true'}}]"
+        ));
+        let target = &policy.selections[0].target;
+        assert_eq!(
+            (target.group.as_str(), target.version.as_deref()),
+            (group, version)
+        );
+    }
+}
+
+#[test]
+fn one_broken_rule_leaves_the_others_in_force() {
+    let policy = compiled(&format!(
+        "{POD}\nrules: [{{name: a, expression: '1'}}, {{name: b, expression: 'true'}}, {{name: c, expression: '('}}]"
+    ));
+    assert_eq!(names(&policy), ["b"]);
+    let broken: Vec<_> = policy
+        .problems
+        .iter()
+        .map(|p| p.rule.as_deref().expect("a rule"))
+        .collect();
+    assert_eq!(broken, ["a", "c"]);
+}
+
+#[test]
+fn a_message_expression_that_does_not_compile_leaves_the_message() {
+    let policy = compiled(&format!(
+        "{POD}\nrules: [{{name: a, expression: 'false', message: as said, messageExpression: 'nope'}}]"
+    ));
+    assert_eq!(names(&policy), ["a"]);
+    assert_eq!(policy.rules[0].expression.message.as_deref(), Some("as said"));
+    assert!(policy.rules[0].expression.message_expression.is_none());
+    assert_eq!(policy.problems[0].field, "spec.rules[0].messageExpression");
+}
+
+/// A broken condition would let objects through that the policy does not mean.
+#[test]
+fn a_broken_condition_takes_every_rule_out_of_force() {
+    let policy = compiled(&format!(
+        "{POD}\nmatchConditions: [{{name: x, expression: '('}}]\nrules: [{{name: a, expression: 'true'}}]"
+    ));
+    assert_eq!(names(&policy), [""; 0]);
+    assert_eq!(policy.problems.len(), 1);
+    assert_eq!(policy.selections.len(), 1, "watched nevertheless");
+}
+
+#[test]
+fn whoever_reads_a_broken_variable_is_told_so() {
+    let policy = compiled(&format!(
+        "{POD}\nvariables: [{{name: x, expression: '('}}]
+rules: [{{name: a, expression: variables.x == 1}}, {{name: b, expression: 'true'}}]"
+    ));
+    let fields: Vec<_> = policy.problems.iter().map(|p| p.field.as_str()).collect();
+    assert_eq!(
+        fields,
+        ["spec.variables[0].expression", "spec.rules[0].expression"]
+    );
+    assert_eq!(names(&policy), ["b"]);
+}
+
+#[test]
+fn hostile_text_stays_one_bounded_line() {
+    for source in [
+        "x".repeat(4096),
+        "((((".repeat(1000),
+        "\u{1b}[2J\n\u{0}é".repeat(500),
+        "1+".repeat(2000),
+    ] {
+        let spec = serde_json::json!({
+            "resources": [{"name": "pods", "apiVersion": "v1", "kind": "Pod"}],
+            "rules": [{"name": "a", "expression": source}],
+        });
+        problem(&spec.to_string());
+    }
+}
+
+#[test]
+fn what_a_policy_needs_follows_from_its_expressions() {
+    let with = |rule: &str| compiled(&format!("{POD}\nrules: [{{name: a, expression: '{rule}'}}]"));
+    assert!(!with("object.spec.x").needs_namespaces());
+    assert!(with("namespaceObject != null").needs_namespaces());
+    assert!(with("now > timestamp(0)").uses(Root::Now));
+    let selector = compiled(
+        "resources: [{name: pods, apiVersion: v1, kind: Pod, namespaceSelector: {}}]
+rules: [{name: a, expression: 'true'}]",
+    );
+    assert!(selector.needs_namespaces());
+}

@@ -1,0 +1,354 @@
+//! What users read, for each state that a policy can be in.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::core::engine::{RuleReport, SelectionReport};
+use crate::core::finding::{FindingKey, ObjectId, PolicyKey};
+use crate::core::policy::Problem;
+use crate::policy::compile;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).expect("a time")
+}
+
+const SPEC: &str = "
+resources:
+- {name: pods, apiVersion: v1, kind: Pod}
+- {name: apps, apiVersion: apps/v1, kind: Deployment}
+rules:
+- {name: limits, expression: 'true'}
+";
+
+fn policy(spec: &str) -> CompiledPolicy {
+    let spec = serde_yaml::from_str(spec).expect("a spec");
+    compile(PolicyKey("p".into()), "uid".into(), 4, &spec)
+}
+
+fn found(severity: Severity, name: &str) -> Arc<Finding> {
+    Arc::new(Finding {
+        key: FindingKey {
+            rule: "limits".into(),
+            selection: "pods".into(),
+            uid: name.into(),
+        },
+        severity,
+        object: ObjectId {
+            api_version: "v1".into(),
+            kind: "Pod".into(),
+            namespace: Some("shop".into()),
+            name: name.into(),
+            uid: name.into(),
+        },
+        message: "no limits".into(),
+        since: "2024-05-01T12:00:00.75Z".parse().expect("a time"),
+    })
+}
+
+/// Everything known and judged, nothing wrong.
+fn fine() -> PolicyReport {
+    let selection = |name: &str, objects| SelectionReport {
+        name: name.into(),
+        objects,
+        settled: true,
+    };
+    PolicyReport {
+        uid: "uid".into(),
+        generation: 4,
+        selections: vec![selection("pods", 10), selection("apps", 3)],
+        rules: vec![RuleReport {
+            name: "limits".into(),
+            open: 0,
+            errors: 0,
+            last_error: None,
+        }],
+        worst: vec![],
+        by_severity: [0; 5],
+        rule_errors: 0,
+    }
+}
+
+fn in_state(state: ResourceState, message: Option<&str>) -> Option<SelectionState> {
+    Some(SelectionState {
+        state,
+        resource: Some("pods.v1".into()),
+        message: message.map(Into::into),
+        since: at(50),
+    })
+}
+
+fn watching() -> Option<SelectionState> {
+    in_state(ResourceState::Watching, None)
+}
+
+fn rendered(report: &PolicyReport, states: [Option<SelectionState>; 2]) -> MonitorPolicyStatus {
+    let before = MonitorPolicyStatus::default();
+    render(&policy(SPEC), Some(report), &states, &before, at(100))
+}
+
+fn shown<'a>(status: &'a MonitorPolicyStatus, name: &str) -> &'a Condition {
+    status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == name)
+        .expect("a condition")
+}
+
+/// `Ready` and `Compliant`, each as `STATUS REASON`.
+fn conditions(status: &MonitorPolicyStatus) -> [String; 2] {
+    ["Ready", "Compliant"].map(|name| {
+        let condition = shown(status, name);
+        assert!(!condition.message.is_empty() && condition.message.len() <= MAX_CONDITION_LEN);
+        assert_eq!(condition.observed_generation, Some(4));
+        format!("{} {}", condition.status, condition.reason)
+    })
+}
+
+#[test]
+fn all_is_well() {
+    let status = rendered(&fine(), [watching(), watching()]);
+    assert_eq!(conditions(&status), ["True Watching", "True NoFindings"]);
+    assert_eq!(shown(&status, "Ready").message, "1 rules judge 2 resources");
+    assert_eq!(
+        (status.summary.watching.as_str(), status.summary.objects),
+        ("2/2", 13)
+    );
+    assert_eq!(status.observed_generation, Some(4));
+    assert_eq!((status.findings.len(), status.findings_omitted), (0, 0));
+    let pods = &status.resources[0];
+    assert_eq!(
+        (pods.name.as_str(), pods.state, pods.objects),
+        ("pods", ResourceState::Watching, 10)
+    );
+    assert_eq!(pods.since.as_deref(), Some("1970-01-01T00:00:50Z"));
+}
+
+#[test]
+fn every_state_of_a_resource_has_its_reason_and_compliance_is_unknown() {
+    let cases = [
+        (ResourceState::Syncing, "Syncing"),
+        (ResourceState::Stale, "Stale"),
+        (ResourceState::NotInstalled, "NotInstalled"),
+        (ResourceState::Forbidden, "Forbidden"),
+        (ResourceState::Invalid, "InvalidResource"),
+    ];
+    for (state, reason) in cases {
+        let status = rendered(&fine(), [watching(), in_state(state, Some("do this"))]);
+        assert_eq!(
+            conditions(&status),
+            [format!("False {reason}"), format!("Unknown {reason}")]
+        );
+        assert_eq!(
+            shown(&status, "Ready").message,
+            format!("resource apps is {state:?}: do this")
+        );
+        assert_eq!(status.summary.watching, "1/2");
+        assert_eq!(is_syncing(&status), state == ResourceState::Syncing);
+    }
+}
+
+#[test]
+fn the_worst_state_gives_the_reason_and_the_message_has_all() {
+    let stale = in_state(ResourceState::Stale, Some("cut"));
+    let status = rendered(
+        &fine(),
+        [stale, in_state(ResourceState::Forbidden, Some("may not"))],
+    );
+    assert_eq!(conditions(&status)[0], "False Forbidden");
+    assert_eq!(
+        shown(&status, "Ready").message,
+        "resource pods is Stale: cut; resource apps is Forbidden: may not"
+    );
+}
+
+/// "No findings" must never mean "not looking".
+#[test]
+fn what_is_watched_but_not_judged_yet_is_syncing() {
+    let mut report = fine();
+    report.selections[1].settled = false;
+    let status = rendered(&report, [watching(), watching()]);
+    assert_eq!(conditions(&status), ["False Syncing", "Unknown Syncing"]);
+    assert_eq!(
+        status.resources[1].message.as_deref(),
+        Some("the objects are being judged")
+    );
+    // Nothing is known of it at all.
+    let status = rendered(&fine(), [watching(), None]);
+    assert_eq!(conditions(&status), ["False Syncing", "Unknown Syncing"]);
+}
+
+#[test]
+fn open_findings_are_counted_by_severity_and_the_list_says_what_it_omits() {
+    let mut report = fine();
+    report.by_severity = [1, 0, 0, 7, 2];
+    report.worst = vec![found(Severity::Critical, "a"), found(Severity::High, "b")];
+    let status = rendered(&report, [watching(), watching()]);
+    assert_eq!(conditions(&status), ["True Watching", "False FindingsOpen"]);
+    assert_eq!(
+        shown(&status, "Compliant").message,
+        "10 open findings: 2 critical, 7 high, 1 info"
+    );
+    let summary = &status.summary;
+    assert_eq!(
+        (summary.open_findings, summary.critical, summary.high),
+        (10, 2, 7)
+    );
+    assert_eq!((summary.medium, summary.low, summary.info), (0, 0, 1));
+    assert_eq!(status.findings_omitted, 8);
+    let first = &status.findings[0];
+    assert_eq!(
+        (first.rule.as_str(), first.message.as_str()),
+        ("limits", "no limits")
+    );
+    assert_eq!(first.since, "2024-05-01T12:00:00Z", "whole seconds");
+    assert_eq!(first.resource.selected_by.as_deref(), Some("pods"));
+    assert_eq!(first.resource.uid.as_deref(), Some("a"));
+}
+
+#[test]
+fn what_is_wrong_is_said_even_while_not_everything_is_watched() {
+    let mut report = fine();
+    report.by_severity = [0, 0, 1, 0, 0];
+    let status = rendered(&report, [watching(), in_state(ResourceState::Stale, Some("cut"))]);
+    assert_eq!(conditions(&status), ["False Stale", "False FindingsOpen"]);
+}
+
+#[test]
+fn rules_that_fail_make_compliance_unknown() {
+    let mut report = fine();
+    report.rule_errors = 3;
+    report.rules[0].errors = 3;
+    report.rules[0].last_error = Some("no such key: limits".into());
+    let status = rendered(&report, [watching(), watching()]);
+    assert_eq!(conditions(&status), ["True Watching", "Unknown RuleErrors"]);
+    assert_eq!((status.summary.rule_errors, status.rules[0].errors), (3, 3));
+    assert_eq!(status.rules[0].last_error.as_deref(), Some("no such key: limits"));
+}
+
+#[test]
+fn problems_of_the_spec_come_first_and_broken_rules_are_listed_beside_the_others() {
+    let broken = policy(&format!("{SPEC}- {{name: broken, expression: '1'}}\n"));
+    let status = render(
+        &broken,
+        Some(&fine()),
+        &[watching(), in_state(ResourceState::Stale, Some("cut"))],
+        &MonitorPolicyStatus::default(),
+        at(100),
+    );
+    assert_eq!(conditions(&status), ["False InvalidSpec", "Unknown InvalidSpec"]);
+    let message = &shown(&status, "Ready").message;
+    assert!(message.starts_with("spec.rules[1].expression: "), "{message}");
+    let rules: Vec<_> = status.rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(rules, ["limits", "broken"]);
+    let error = status.rules[1].last_error.as_deref().expect("why");
+    assert!(error.starts_with("spec.rules[1].expression: "), "{error}");
+}
+
+#[test]
+fn a_suspended_policy_is_neither_ready_nor_compliant() {
+    let suspended = policy(&format!("suspend: true\n{SPEC}"));
+    let status = render(
+        &suspended,
+        None,
+        &[None, None],
+        &MonitorPolicyStatus::default(),
+        at(100),
+    );
+    assert_eq!(conditions(&status), ["False Suspended", "Unknown Suspended"]);
+    assert_eq!((status.summary.open_findings, status.summary.objects), (0, 0));
+}
+
+#[test]
+fn long_and_odd_messages_are_one_bounded_line() {
+    let mut odd = policy(SPEC);
+    odd.problems = (0..64)
+        .map(|n| Problem {
+            field: format!("spec.rules[{n}].expression"),
+            rule: None,
+            message: "é\n\u{1b}[2J".repeat(60),
+        })
+        .collect();
+    let status = render(
+        &odd,
+        Some(&fine()),
+        &[watching(), watching()],
+        &MonitorPolicyStatus::default(),
+        at(100),
+    );
+    let message = &shown(&status, "Ready").message;
+    assert!(message.len() <= MAX_CONDITION_LEN && !message.contains(char::is_control));
+    let long = "x".repeat(10_000);
+    let status = rendered(
+        &fine(),
+        [watching(), in_state(ResourceState::Invalid, Some(&long))],
+    );
+    assert!(
+        status.resources[1]
+            .message
+            .as_ref()
+            .is_some_and(|text| text.len() <= MAX_CONDITION_LEN)
+    );
+}
+
+#[test]
+fn times_are_those_of_the_last_change_of_status() {
+    let render_after = |before: &MonitorPolicyStatus, report: &PolicyReport, state, now| {
+        render(&policy(SPEC), Some(report), &[watching(), state], before, at(now))
+    };
+    let time =
+        |status: &MonitorPolicyStatus, name: &str| shown(status, name).last_transition_time.0.as_second();
+    let stale = || in_state(ResourceState::Stale, Some("cut"));
+    let first = render_after(&MonitorPolicyStatus::default(), &fine(), stale(), 100);
+    assert_eq!((time(&first, "Ready"), time(&first, "Compliant")), (100, 100));
+    // Another reason, the same status.
+    let forbidden = in_state(ResourceState::Forbidden, Some("may not"));
+    let second = render_after(&first, &fine(), forbidden, 200);
+    assert_eq!(conditions(&second)[0], "False Forbidden");
+    assert_eq!((time(&second, "Ready"), time(&second, "Compliant")), (100, 100));
+    let third = render_after(&second, &fine(), watching(), 300);
+    assert_eq!((time(&third, "Ready"), time(&third, "Compliant")), (300, 300));
+    // Nothing changed: the same status, whatever the time.
+    assert_eq!(render_after(&third, &fine(), watching(), 400), third);
+}
+
+#[test]
+fn since_of_a_resource_is_kept_while_its_state_stays() {
+    let first = rendered(&fine(), [watching(), watching()]);
+    let mut later = watching();
+    // A restarted process knows only since when it watches itself.
+    if let Some(state) = &mut later {
+        state.since = at(5000);
+    }
+    let second = render(
+        &policy(SPEC),
+        Some(&fine()),
+        &[watching(), later],
+        &first,
+        at(5000),
+    );
+    assert_eq!(second.resources[1].since, first.resources[1].since);
+    let stale = in_state(ResourceState::Stale, None);
+    let third = render(
+        &policy(SPEC),
+        Some(&fine()),
+        &[watching(), stale],
+        &first,
+        at(5000),
+    );
+    assert_eq!(third.resources[1].since.as_deref(), Some("1970-01-01T00:00:50Z"));
+}
+
+#[test]
+fn a_status_that_differs_in_counts_of_objects_only_is_the_same_without_counts() {
+    let before = rendered(&fine(), [watching(), watching()]);
+    let mut more = fine();
+    more.selections[0].objects = 99;
+    let after = rendered(&more, [watching(), watching()]);
+    assert_ne!(before, after);
+    assert_eq!(without_counts(&before), without_counts(&after));
+    more.by_severity[0] = 1;
+    let found = rendered(&more, [watching(), watching()]);
+    assert_ne!(without_counts(&before), without_counts(&found));
+    let stale = rendered(&fine(), [watching(), in_state(ResourceState::Stale, None)]);
+    assert_ne!(without_counts(&before), without_counts(&stale));
+}
