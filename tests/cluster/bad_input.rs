@@ -623,7 +623,7 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
     let namespace = format!("texts-{}", "n".repeat(57));
     assert_eq!(namespace.len(), 63);
     running.namespace(&namespace).await;
-    let text = "尺寸🚦é\u{202e}\r\n\t\u{1}\u{7f}\u{85}\u{2028}".repeat(200);
+    let text = "尺寸🚦é\u{202e}\r\n\t\u{1}\u{7f}\u{85}\u{2028}\u{feff}\u{fffe}\u{ffff}".repeat(200);
     let long = |character: &str| character.repeat(253);
     let map = config_map(&namespace, &long("o"), json!({"text": text, "one": "\u{1}"}));
     running
@@ -655,7 +655,7 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
         .status_when(&name, "three findings are open", found)
         .await;
     let fits = |text: &str, most: usize| {
-        let control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        let control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
         assert!(
             !text.is_empty() && text.len() <= most && !text.contains(control),
             "{text:?}"

@@ -51,10 +51,11 @@ impl CompiledRule {
 }
 
 /// Makes any text fit for a status, an Event and a log line: one line, no control characters, at most `max`
-/// bytes, whole characters.
+/// bytes, whole characters. The API server reads what is applied as YAML and refuses the whole of it for one
+/// character that YAML does not have.
 pub fn one_line(text: &str, max: usize) -> String {
     let clean = |c: char| {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}') {
             ' '
         } else {
             c
@@ -78,6 +79,7 @@ mod tests {
     #[test]
     fn messages_are_one_bounded_line_of_whole_characters() {
         assert_eq!(one_line("a\nb\t\u{0}c", 100), "a b  c");
+        assert_eq!(one_line("a\u{fffe}b\u{ffff}c", 100), "a b c");
         let long = one_line(&"é".repeat(1000), 512);
         assert!(long.len() <= 512 && long.ends_with('…'), "{}", long.len());
         assert_eq!(one_line("  spaced  ", 100), "spaced");
