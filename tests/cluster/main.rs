@@ -8,4 +8,6 @@ mod support;
 
 mod findings;
 mod harness;
+mod replicas;
+mod resilience;
 mod watching;
