@@ -70,6 +70,7 @@ impl Elector {
     /// Waits until this process holds the lease.
     pub async fn acquire(&mut self, metrics: &Metrics) {
         let mut waiting_for = String::new();
+        let mut last_error = String::new();
         loop {
             match tokio::time::timeout(self.settings.deadline(), self.attempt()).await {
                 Ok(Ok(None)) => {
@@ -83,7 +84,11 @@ impl Elector {
                 Ok(Ok(Some(_))) => {}
                 Ok(Err(error)) => {
                     metrics.error(ErrorKind::Lease);
-                    warn!(lease = %self.settings.name, namespace = %self.settings.namespace, %error, "lease can not be taken");
+                    let error = error.to_string();
+                    if error != last_error {
+                        warn!(lease = %self.settings.name, namespace = %self.settings.namespace, %error, "lease can not be taken; trying again");
+                        last_error = error;
+                    }
                 }
                 Err(_) => {
                     metrics.error(ErrorKind::Lease);

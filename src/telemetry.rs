@@ -17,7 +17,8 @@ pub fn init(format: LogFormat) {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .from_env_lossy();
-    // When a response does not decode, kube logs its body, and with it whatever a Secret holds.
+    // When a response does not decode, kube logs its body, and with it whatever a Secret holds. Its other lines
+    // are failed requests, which whoever asked tells of, once and not at every attempt.
     let quiet = QUIET
         .iter()
         .filter_map(|directive| directive.parse::<Directive>().ok());
@@ -33,4 +34,4 @@ pub fn init(format: LogFormat) {
     }
 }
 
-const QUIET: [&str; 2] = ["kube_client=error", "kube_runtime=error"];
+const QUIET: [&str; 2] = ["kube_client=off", "kube_runtime=error"];

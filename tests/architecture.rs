@@ -1,5 +1,8 @@
 //! Which module may know which: read from the sources, so that a wall that moves is moved on purpose.
 
+// A panic is how a test fails.
+#![allow(clippy::expect_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,18 +17,19 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("api", &["core"]),
     ("nudge", &["core"]),
     ("metrics", &["core"]),
+    ("budget", &[]),
     ("judge", &["core", "metrics", "nudge"]),
     ("cluster", &[]),
     ("telemetry", &[]),
     ("leader", &["api", "metrics"]),
     ("policy", &["api", "core", "metrics"]),
     // Streams deliver to the judge; the board nudges.
-    ("watch", &["api", "core", "judge", "metrics", "nudge"]),
+    ("watch", &["api", "budget", "core", "judge", "metrics", "nudge"]),
     // Recorders compare: what is in force (`policy::Published`), what is watched (`watch::Board`), what is wrong
     // (`judge`).
     (
         "record",
-        &["api", "core", "judge", "metrics", "nudge", "policy", "watch"],
+        &["api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch"],
     ),
     // Readiness is that the policies are loaded.
     ("http", &["metrics", "policy"]),

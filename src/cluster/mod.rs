@@ -41,6 +41,9 @@ where
     <L::Service as Service<http::Request<Body>>>::Future: Send + 'static,
 {
     let mut config = config(context).await?;
+    // By itself kube asks 15 times when a server answers 429, 503 or 504, over minutes, and meanwhile nobody knows
+    // that something is wrong. Everything here has a back-off of its own.
+    config.default_retry = false;
     config.connect_timeout = Some(Duration::from_secs(10));
     let agent = concat!("polywatch/", env!("CARGO_PKG_VERSION"));
     config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));

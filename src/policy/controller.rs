@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use backon::{BackoffBuilder, ExponentialBuilder};
 use futures::StreamExt;
 use kube::api::Api;
 use kube::core::DeserializeGuard;
-use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::compile::compile;
 use crate::api::{MonitorPolicy, MonitorPolicyStatus};
@@ -32,28 +33,34 @@ pub struct Published {
     pub statuses: BTreeMap<PolicyKey, Arc<MonitorPolicyStatus>>,
 }
 
+/// An API server or CRD that comes back is noticed within this time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 type Guarded = DeserializeGuard<MonitorPolicy>;
 
 /// Follows the policies until the receiver of `publish` is gone. An absent API server or CRD is waited for,
 /// with back-off.
 pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc<Metrics>) {
     let api = Api::<Guarded>::all_with(client, &());
-    let mut events = watcher(api, watcher::Config::default()).default_backoff().boxed();
-    let mut relisted: Option<BTreeMap<PolicyKey, Known>> = None;
+    let follow = || watcher(api.clone(), watcher::Config::default()).boxed();
+    let mut events = follow();
+    let mut pauses = pauses();
+    let mut relisted: BTreeMap<PolicyKey, Known> = BTreeMap::new();
     let mut known: BTreeMap<PolicyKey, Known> = BTreeMap::new();
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Init) => {
-                relisted = Some(BTreeMap::new());
+                relisted.clear();
                 continue;
             }
             Ok(Event::InitApply(policy)) => {
                 let (key, entry) = reconcile(&known, policy);
-                relisted.get_or_insert_default().insert(key, entry);
+                relisted.insert(key, entry);
                 continue;
             }
             Ok(Event::InitDone) => {
-                known = relisted.take().unwrap_or_default();
+                known = std::mem::take(&mut relisted);
+                pauses = self::pauses();
                 info!(policies = known.len(), "policies loaded");
             }
             Ok(Event::Apply(policy)) => {
@@ -66,8 +73,21 @@ pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc
             Err(error) => {
                 metrics.error(ErrorKind::PolicyWatch);
                 let text = explain(&error);
-                warn!(error = %text, "policies cannot be read");
-                publish.send_modify(|published| published.trouble = Some(text));
+                let news = publish.borrow().trouble.as_ref() != Some(&text);
+                if is_expired(&error) {
+                    debug!(error = %text, "policies are listed again");
+                } else if news {
+                    warn!(error = %text, "policies cannot be read; trying again");
+                    publish.send_modify(|published| published.trouble = Some(text));
+                }
+                if publish.is_closed() {
+                    return;
+                }
+                let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+                tokio::time::sleep(pause.mul_f64(0.75 + 0.25 * fastrand::f64())).await;
+                // A watch that is taken up again says nothing until a policy changes; only a complete list
+                // tells that the trouble is over.
+                events = follow();
                 continue;
             }
         }
@@ -76,6 +96,16 @@ pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc
             return;
         }
     }
+}
+
+/// Between two attempts to read the policies: doubling from a quarter of a second.
+fn pauses() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(250))
+        .with_max_delay(LONGEST_PAUSE)
+        .with_factor(2.0)
+        .without_max_times()
+        .build()
 }
 
 struct Known {
@@ -172,6 +202,16 @@ fn announce(publish: &watch::Sender<Published>, known: &BTreeMap<PolicyKey, Know
         );
         true
     });
+}
+
+/// The server has forgotten what came after the last change that was seen: no trouble, only a list more.
+fn is_expired(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status) | watcher::Error::WatchStartFailed(kube::Error::Api(status)) => {
+            status.code == 410
+        }
+        _ => false,
+    }
 }
 
 fn explain(error: &watcher::Error) -> String {

@@ -89,6 +89,8 @@ struct Ledger {
     budget: Budget,
     summary_at: Option<Instant>,
     resting_until: Option<Instant>,
+    /// Failed attempts in a row.
+    failures: u32,
 }
 
 impl Ledger {
@@ -99,6 +101,7 @@ impl Ledger {
             budget: Budget::new(BURST, REFILL, Instant::now()),
             summary_at: None,
             resting_until: None,
+            failures: 0,
         }
     }
 }
@@ -189,10 +192,17 @@ impl Recorder {
                 Err(WriteError::Failed { error, refused }) => {
                     self.sources.metrics.error(ErrorKind::EventWrite);
                     warn!(policy = %key, object = %finding.object, %error, "Event can not be written; trying again");
-                    ledger.resting_until = Some(now + if refused { REFUSED } else { RETRY });
+                    ledger.failures = ledger.failures.saturating_add(1);
+                    let rest = if refused {
+                        REFUSED
+                    } else {
+                        RETRY * (1 << (ledger.failures.min(5) - 1))
+                    };
+                    ledger.resting_until = Some(now + rest);
                     return Owes::Something;
                 }
             };
+            ledger.failures = 0;
             match reason {
                 Reason::FindingOpened => ledger.told.insert(finding.key.clone(), finding),
                 Reason::FindingResolved => ledger.told.remove(&finding.key),

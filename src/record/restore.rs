@@ -24,6 +24,8 @@ use crate::policy::Published;
 const MAX_EVENTS: usize = 20_000;
 const PAGE: u32 = 500;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// Fills a new engine with what was open and returns what was told.
 pub async fn restore(
@@ -32,14 +34,10 @@ pub async fn restore(
     metrics: &Metrics,
     engine: &mut Engine,
 ) -> ToldByPolicy {
-    let events = match tokio::time::timeout(TIMEOUT, read(client)).await {
-        Ok(Ok(events)) => events,
-        failed => {
+    let events = match read_patiently(client).await {
+        Ok(events) => events,
+        Err(error) => {
             metrics.error(ErrorKind::EventWrite);
-            let error = match failed {
-                Ok(Err(error)) => error.to_string(),
-                _ => format!("no answer within {} s", TIMEOUT.as_secs()),
-            };
             warn!(%error, "the Events of an earlier process can not be read; some findings may be announced again");
             Vec::new()
         }
@@ -61,6 +59,23 @@ pub async fn restore(
         }
     }
     told
+}
+
+/// A new leader may start when the API server has just come back and refuses some requests.
+async fn read_patiently(client: &Client) -> Result<Vec<Event>, String> {
+    let mut last = format!("no answer within {} s", TIMEOUT.as_secs());
+    let attempts = async {
+        loop {
+            match read(client).await {
+                Ok(events) => return Ok(events),
+                Err(kube::Error::Api(status)) if status.is_forbidden() => return Err(status.message),
+                Err(error) => last = error.to_string(),
+            }
+            tokio::time::sleep(RETRY.mul_f64(0.5 + fastrand::f64())).await;
+        }
+    };
+    let read = tokio::time::timeout(TIMEOUT, attempts).await;
+    read.unwrap_or(Err(last))
 }
 
 async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {

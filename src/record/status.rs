@@ -62,6 +62,8 @@ pub async fn run(sources: Sources, mut stop: watch::Receiver<bool>) {
 
 #[derive(Default)]
 struct Entry {
+    /// UID of the policy that `written` was written to.
+    uid: Arc<str>,
     due: Option<Instant>,
     last_write: Option<Instant>,
     written: Option<MonitorPolicyStatus>,
@@ -148,6 +150,10 @@ impl Recorder {
             return;
         };
         entry.due = None;
+        if entry.uid != compiled.uid {
+            // A policy that came in place of one of the same name has none of its status.
+            (entry.uid, entry.written) = (compiled.uid.clone(), None);
+        }
         let before = entry
             .written
             .clone()

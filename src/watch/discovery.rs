@@ -119,6 +119,7 @@ fn projection(key: &WatchKey, paths: &[&[&str]]) -> Projection {
 /// Merges what is defined with what is discovered and publishes each change.
 async fn publish(settings: Settings, shared: &Shared, catalog: watch::Sender<Arc<Catalog>>) {
     let mut discovered: Option<Vec<Served>> = None;
+    let mut last_error = None;
     loop {
         let (next, blind) = {
             let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -152,14 +153,20 @@ async fn publish(settings: Settings, shared: &Shared, catalog: watch::Sender<Arc
             () = tokio::time::sleep(wait.mul_f64(1.0 + 0.1 * fastrand::f64())) => {}
         }
         match tokio::time::timeout(TIMEOUT, discover(&settings.client)).await {
-            Ok(Ok(found)) => discovered = Some(found),
+            Ok(Ok(found)) => {
+                discovered = Some(found);
+                last_error = None;
+            }
             failed => {
                 settings.metrics.error(ErrorKind::Discovery);
                 let error = match failed {
                     Ok(Err(error)) => error.to_string(),
                     _ => format!("no answer within {} s", TIMEOUT.as_secs()),
                 };
-                warn!(%error, "the served kinds cannot be read; trying again");
+                if last_error.as_ref() != Some(&error) {
+                    warn!(%error, "the served kinds cannot be read; trying again");
+                    last_error = Some(error);
+                }
                 tokio::time::sleep(Duration::from_secs(2).mul_f64(0.5 + fastrand::f64())).await;
                 shared.ask.notify_one();
             }

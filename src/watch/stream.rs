@@ -93,6 +93,8 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
                 () = conversation.connected.notified() => {
                     // A list that is being read says more when it is complete.
                     if !listing {
+                        // Else every break of a long life would make the next pause longer.
+                        backoff = Backoff::default();
                         deliver.health(Health::Connected);
                     }
                     continue;

@@ -11,4 +11,6 @@ mod examples;
 mod findings;
 mod harness;
 mod install;
+mod replicas;
+mod resilience;
 mod watching;

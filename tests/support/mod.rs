@@ -37,7 +37,7 @@ pub use clients::{User, client, rule};
 pub use control_plane::{ControlPlane, Options};
 pub use operator::Operator;
 pub use policy::{
-    PATIENCE, condition, custom_kind, in_state, is, names, occurrences, offenders, resource,
+    PATIENCE, condition, custom_kind, in_state, is, map_policy, names, occurrences, offenders, resource,
     start_with_operator,
 };
 pub use process::{Process, alive, free_port};

@@ -66,6 +66,36 @@ impl Operator {
         .await;
     }
 
+    /// Waits until it serves HTTP at all, ready or not.
+    pub async fn wait_listening(&mut self) {
+        let port = self.port;
+        eventually("the operator serves HTTP", READY_TIMEOUT, async || {
+            self.process.assert_running();
+            http::get(port, "/healthz")
+                .await
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+        })
+        .await;
+    }
+
+    /// Waits until a metric is as `holds` says. One that is not there yet counts as 0.
+    pub async fn metric_when(&self, name: &str, labels: &[(&str, &str)], holds: impl Fn(f64) -> bool) -> f64 {
+        eventually(
+            &format!("{name}{labels:?} is as wanted"),
+            READY_TIMEOUT,
+            async || {
+                let value = self.metric(name, labels).await.unwrap_or_default();
+                if holds(value) {
+                    Ok(value)
+                } else {
+                    Err(format!("it is {value}"))
+                }
+            },
+        )
+        .await
+    }
+
     /// Status code and body of `/readyz`.
     pub async fn ready(&self) -> (u16, String) {
         self.get("/readyz").await
@@ -110,6 +140,16 @@ impl Operator {
     /// How it ended, if it did.
     pub fn exited(&mut self) -> Option<ExitStatus> {
         self.process.exited()
+    }
+
+    /// SIGSTOP: it stands still until [`Operator::resume`].
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        self.process.resume();
     }
 
     /// SIGKILL: a crash. Nothing is written, no lease is given back.

@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
+use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams};
 use polywatch::api::status::{ResourceState, ResourceStatus};
 use polywatch::api::{MonitorPolicy, MonitorPolicyStatus};
+use serde_json::json;
 
 use super::control_plane::ControlPlane;
 use super::operator::Operator;
@@ -171,4 +174,59 @@ pub fn offenders(status: &MonitorPolicyStatus) -> BTreeSet<String> {
 /// What [`offenders`] is compared with.
 pub fn names<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
+}
+
+/// A policy with one rule, `not-broken`, on the ConfigMaps of the namespace `default`: see
+/// [`ControlPlane::put_maps`].
+pub fn map_policy(name: &str) -> String {
+    format!(
+        "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {{name: {name}}}
+spec:
+  resources:
+  - {{name: maps, apiVersion: v1, kind: ConfigMap, namespaces: [default]}}
+  rules:
+  - name: not-broken
+    expression: object.?data.?state.orValue('') != 'broken'
+    message: the map is broken
+"
+    )
+}
+
+impl ControlPlane {
+    /// Creates or changes ConfigMaps in the namespace `default`, many at once, so that `data.state` is `state`.
+    pub async fn put_maps(&self, names: impl IntoIterator<Item = String>, state: &str) {
+        let maps: Api<ConfigMap> = Api::default_namespaced(self.admin().await);
+        let params = PatchParams::apply("tests").force();
+        let put = async |name: String| {
+            let body = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"state": state}});
+            let put = maps.patch(&name, &params, &Patch::Apply(&body)).await;
+            put.unwrap_or_else(|e| panic!("cannot write ConfigMap {name}: {e}"));
+        };
+        stream::iter(names).for_each_concurrent(32, put).await;
+    }
+
+    /// [`ControlPlane::put_maps`] of one.
+    pub async fn put_map(&self, name: &str, state: &str) {
+        self.put_maps([name.to_owned()], state).await;
+    }
+
+    /// Waits until a policy is ready and this many findings are open.
+    pub async fn open(&self, policy: &str, count: i64) -> MonitorPolicyStatus {
+        let what = format!("it is ready with {count} open findings");
+        self.status_when(policy, &what, |status| {
+            is(status, "Ready", "True") && status.summary.open_findings == count
+        })
+        .await
+    }
+
+    /// All Events that an operator wrote for this reason, about policies and objects.
+    pub async fn all_events(&self, reason: &str) -> Vec<Event> {
+        let events: Api<Event> = Api::all(self.admin().await);
+        let params = ListParams::default().fields(&format!("reason={reason}"));
+        let events = events.list(&params).await;
+        events.unwrap_or_else(|e| panic!("cannot list Events: {e}")).items
+    }
 }

@@ -100,6 +100,16 @@ impl Process {
         lock_running().remove(&self.child.id());
     }
 
+    /// SIGSTOP: it stands still until [`Process::resume`], as on a machine that is out of breath.
+    pub fn pause(&self) {
+        send(self.child.id(), libc::SIGSTOP);
+    }
+
+    /// SIGCONT.
+    pub fn resume(&self) {
+        send(self.child.id(), libc::SIGCONT);
+    }
+
     /// SIGTERM, and waits until the process has ended by itself.
     pub async fn terminate(&mut self) -> ExitStatus {
         if let Some(status) = self.exited() {

@@ -10,7 +10,10 @@ use jiff::Timestamp;
 
 use super::charges;
 
-#[expect(clippy::expect_used, reason = "fails only for names that are taken, whatever the input; a test builds it")]
+#[expect(
+    clippy::expect_used,
+    reason = "fails only for names that are taken, whatever the input; a test builds it"
+)]
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
     let mut env = Env::stdlib();
     env.add_extension(extensions::strings)

@@ -143,7 +143,10 @@ fn a_condition_that_fails_is_an_error_of_every_rule() {
     assert_eq!((report.open(), report.rule_errors), (2, 2));
     for rule in report.rules {
         let error = rule.last_error.expect("an error");
-        assert!(error.starts_with("Item shop/a: matchCondition first: "), "{error}");
+        assert!(
+            error.starts_with("Item shop/a: matchCondition first: "),
+            "{error}"
+        );
     }
 }
 

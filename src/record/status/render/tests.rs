@@ -108,7 +108,10 @@ fn conditions(status: &MonitorPolicyStatus) -> [String; 2] {
 fn all_is_well() {
     let status = rendered(&fine(), [watching(), watching()]);
     assert_eq!(conditions(&status), ["True Watching", "True NoFindings"]);
-    assert_eq!(shown(&status, "Ready").message, "1 rules judge 2 resources");
+    assert_eq!(
+        shown(&status, "Ready").message,
+        "1 rule in force, 2 resources watched"
+    );
     assert_eq!(
         (status.summary.watching.as_str(), status.summary.objects),
         ("2/2", 13)
