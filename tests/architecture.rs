@@ -29,7 +29,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // (`judge`).
     (
         "record",
-        &["api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch"],
+        &[
+            "api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch",
+        ],
     ),
     // Readiness is that the policies are loaded.
     ("http", &["metrics", "policy"]),

@@ -26,14 +26,16 @@ const REFRESH: Duration = Duration::from_secs(300);
 const REFRESH_BLIND: Duration = Duration::from_secs(10);
 /// A discovery request that is not answered by then is given up.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two questions that failed; half of it to one and a half.
+const RETRY: Duration = Duration::from_secs(2);
 /// Several changes at once are one question.
 const SETTLE: Duration = Duration::from_millis(300);
 
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// The definitions changed.
-    defined: Notify,
+    /// What is defined or discovered changed.
+    changed: Notify,
     /// Discovery should be asked.
     ask: Notify,
 }
@@ -46,7 +48,10 @@ struct State {
     /// Every group that a definition ever had.
     groups: BTreeSet<String>,
     listed: bool,
+    /// Definitions may not be watched: discovery has to tell of them, too.
     blind: bool,
+    /// What discovery said last.
+    discovered: Option<Vec<Served>>,
 }
 
 struct Definition {
@@ -54,7 +59,7 @@ struct Definition {
     fingerprint: u64,
 }
 
-/// Runs until the receiver of `catalog` is gone.
+/// Runs until it is dropped.
 pub async fn run(settings: Settings, catalog: watch::Sender<Arc<Catalog>>) {
     let shared = Arc::new(Shared::default());
     let definitions = key(
@@ -76,7 +81,8 @@ pub async fn run(settings: Settings, catalog: watch::Sender<Arc<Catalog>>) {
             projection(&services, SERVICE),
             Services::new(shared.clone())
         ),
-        publish(settings, &shared, catalog),
+        ask(&settings, &shared),
+        publish(&shared, catalog),
     );
 }
 
@@ -117,19 +123,17 @@ fn projection(key: &WatchKey, paths: &[&[&str]]) -> Projection {
 }
 
 /// Merges what is defined with what is discovered and publishes each change.
-async fn publish(settings: Settings, shared: &Shared, catalog: watch::Sender<Arc<Catalog>>) {
-    let mut discovered: Option<Vec<Served>> = None;
-    let mut last_error = None;
-    loop {
-        let (next, blind) = {
+async fn publish(shared: &Shared, catalog: watch::Sender<Arc<Catalog>>) {
+    while !catalog.is_closed() {
+        let next = {
             let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
-            let complete = discovered.is_some() && (state.listed || state.blind);
+            let complete = state.discovered.is_some() && (state.listed || state.blind);
             let defined = state
                 .definitions
                 .values()
                 .flat_map(|definition| definition.served.iter().cloned());
-            let found = discovered.iter().flatten().cloned();
-            (Catalog::new(complete, found, defined, &state.groups), state.blind)
+            let found = state.discovered.iter().flatten().cloned();
+            Catalog::new(complete, found, defined, &state.groups)
         };
         catalog.send_if_modified(|known| {
             let changed = **known != next;
@@ -138,23 +142,23 @@ async fn publish(settings: Settings, shared: &Shared, catalog: watch::Sender<Arc
             }
             changed
         });
-        if catalog.is_closed() {
-            return;
-        }
-        let wait = match (&discovered, blind) {
-            (None, _) => Duration::ZERO,
-            (Some(_), true) => REFRESH_BLIND,
-            (Some(_), false) => REFRESH,
-        };
-        tokio::select! {
-            biased;
-            () = shared.defined.notified() => continue,
-            () = shared.ask.notified() => tokio::time::sleep(SETTLE).await,
-            () = tokio::time::sleep(wait.mul_f64(1.0 + 0.1 * fastrand::f64())) => {}
-        }
+        shared.changed.notified().await;
+    }
+}
+
+/// Asks for what is served, when something tells of a change and otherwise now and then. Apart from
+/// [`publish`], so that a slow answer holds back no definition.
+async fn ask(settings: &Settings, shared: &Shared) {
+    let mut last_error = None;
+    loop {
         match tokio::time::timeout(TIMEOUT, discover(&settings.client)).await {
             Ok(Ok(found)) => {
-                discovered = Some(found);
+                shared
+                    .state
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .discovered = Some(found);
+                shared.changed.notify_one();
                 last_error = None;
             }
             failed => {
@@ -167,9 +171,15 @@ async fn publish(settings: Settings, shared: &Shared, catalog: watch::Sender<Arc
                     warn!(%error, "the served kinds cannot be read; trying again");
                     last_error = Some(error);
                 }
-                tokio::time::sleep(Duration::from_secs(2).mul_f64(0.5 + fastrand::f64())).await;
-                shared.ask.notify_one();
+                tokio::time::sleep(RETRY.mul_f64(0.5 + fastrand::f64())).await;
+                continue;
             }
+        }
+        let blind = shared.state.lock().unwrap_or_else(PoisonError::into_inner).blind;
+        let wait = if blind { REFRESH_BLIND } else { REFRESH };
+        tokio::select! {
+            () = shared.ask.notified() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep(wait.mul_f64(1.0 + 0.1 * fastrand::f64())) => {}
         }
     }
 }
@@ -244,7 +254,7 @@ impl Deliver for Definitions {
             }
         }
         drop(state);
-        self.0.defined.notify_one();
+        self.0.changed.notify_one();
     }
 
     fn health(&mut self, health: Health) {
@@ -252,11 +262,12 @@ impl Deliver for Definitions {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         if refused && !state.listed {
             state.blind = true;
+            self.0.ask.notify_one();
         } else if health == Health::Complete {
             state.blind = false;
         }
         drop(state);
-        self.0.defined.notify_one();
+        self.0.changed.notify_one();
     }
 }
 
