@@ -655,7 +655,8 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
         .status_when(&name, "three findings are open", found)
         .await;
     let fits = |text: &str, most: usize| {
-        let control = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
+        let control =
+            |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
         assert!(
             !text.is_empty() && text.len() <= most && !text.contains(control),
             "{text:?}"
