@@ -677,14 +677,20 @@ async fn policies_come_go_and_change_without_disturbing_each_other() {
     assert_eq!(offenders(&status), names(["default/two"]));
 
     // Another in place of one of the same name gets a status and Events of its own.
+    let quiet = map_policy("quiet").replace("'broken'", "'never'");
+    cluster.apply_yaml(&quiet).await;
+    cluster.open("quiet", 0).await;
     let first_uid = policies.get("steady").await.expect("it is there").metadata.uid;
     let yaml = map_policy("steady");
     cluster.event("ConfigMap", "two", "FindingOpened", 1).await;
     // It sees both at once: the moment without a policy is easily missed.
     operator.pause();
-    cluster.delete_yaml(&yaml).await;
-    cluster.apply_yaml(&yaml).await;
+    for yaml in [&yaml, &quiet] {
+        cluster.delete_yaml(yaml).await;
+        cluster.apply_yaml(yaml).await;
+    }
     operator.resume();
+    cluster.open("quiet", 0).await;
     let second_uid = policies.get("steady").await.expect("it is there").metadata.uid;
     assert_ne!(first_uid, second_uid);
     cluster.open("steady", 1).await;
