@@ -12,8 +12,8 @@ use polywatch::record::events::{BURST, REFILL};
 use serde_json::json;
 
 use crate::support::{
-    ControlPlane, Operator, PATIENCE, condition, custom_kind, eventually, in_state, is, map_policy,
-    occurrences, offenders, start_with_operator,
+    ControlPlane, Link, Operator, PATIENCE, condition, custom_kind, eventually, in_state, is, map_policy,
+    names, occurrences, offenders, start_with_operator,
 };
 
 /// An operator that outlives an API server that is away for longer than the usual lease.
@@ -330,6 +330,57 @@ async fn a_restart_of_the_api_server_loses_and_doubles_nothing() {
     assert_eq!(cluster.all_events("FindingResolved").await.len(), 2);
 }
 
+#[tokio::test]
+async fn a_network_that_was_cut_is_taken_up_where_it_broke() {
+    let cluster = ControlPlane::start().await;
+    cluster.install_crds().await;
+    let link = Link::to(&cluster);
+    let mut operator = Operator::with(&cluster, &link.kubeconfig)
+        .arg("--lease-seconds")
+        .arg("300")
+        .start();
+    operator.wait_ready().await;
+    cluster.apply_yaml(&map_policy("maps")).await;
+    cluster.put_maps(numbered(0..2), "broken").await;
+    cluster.open("maps", 2).await;
+    let resyncs = operator.metric("polywatch_resyncs_total", MAPS).await;
+
+    for round in 0..2 {
+        link.cut();
+        operator
+            .metric_when("polywatch_watches_running", &[], |n| n == 0.0)
+            .await;
+        eventually(
+            "it says that it can not read policies",
+            PATIENCE,
+            async || match operator.ready().await {
+                (503, _) => Ok(()),
+                other => Err(format!("{other:?}")),
+            },
+        )
+        .await;
+        if round == 1 {
+            cluster.kubectl(&["delete", "configmap", "map-0000"]).await;
+            cluster.put_map("new", "broken").await;
+        }
+        link.mend();
+        // In the first round nothing has changed: being connected must do.
+        operator.wait_ready().await;
+        operator
+            .metric_when("polywatch_watches_running", &[], |n| n == 1.0)
+            .await;
+    }
+    cluster.event("ConfigMap", "map-0000", "FindingResolved", 1).await;
+    cluster.event("ConfigMap", "new", "FindingOpened", 1).await;
+    let status = cluster.open("maps", 2).await;
+    assert_eq!(offenders(&status), names(["default/map-0001", "default/new"]));
+    let now = operator.metric("polywatch_resyncs_total", MAPS).await;
+    assert_eq!(
+        now, resyncs,
+        "what happened meanwhile is asked for, not everything"
+    );
+}
+
 /// Says that another server, which does not exist, serves the group of an APIService. The API server cares for
 /// those that have the label.
 const ELSEWHERE: &str = r#"{
@@ -431,8 +482,7 @@ async fn what_happened_in_a_history_that_was_compacted_is_noticed() {
         .await;
     let status = cluster
         .status_when("maps", "it knows what happened", |status| {
-            is(status, "Ready", "True")
-                && offenders(status) == crate::support::names(["default/map-0002", "default/new"])
+            is(status, "Ready", "True") && offenders(status) == names(["default/map-0002", "default/new"])
         })
         .await;
     assert_eq!(status.summary.objects, 3);
@@ -569,7 +619,7 @@ async fn policies_come_go_and_change_without_disturbing_each_other() {
         cluster.open("steady", 1 - round % 2).await;
     }
     let status = cluster.open("edited", 1).await;
-    assert_eq!(offenders(&status), crate::support::names(["default/map-0024"]));
+    assert_eq!(offenders(&status), names(["default/map-0024"]));
     assert_eq!(
         status.observed_generation,
         Some(101),
@@ -624,14 +674,23 @@ async fn policies_come_go_and_change_without_disturbing_each_other() {
     cluster.kubectl(&["delete", "configmap", "one"]).await;
     suspend(false).await;
     let status = cluster.open("steady", 1).await;
-    assert_eq!(offenders(&status), crate::support::names(["default/two"]));
+    assert_eq!(offenders(&status), names(["default/two"]));
 
     // Another in place of one of the same name gets a status and Events of its own.
+    let quiet = map_policy("quiet").replace("'broken'", "'never'");
+    cluster.apply_yaml(&quiet).await;
+    cluster.open("quiet", 0).await;
     let first_uid = policies.get("steady").await.expect("it is there").metadata.uid;
     let yaml = map_policy("steady");
     cluster.event("ConfigMap", "two", "FindingOpened", 1).await;
-    cluster.delete_yaml(&yaml).await;
-    cluster.apply_yaml(&yaml).await;
+    // It sees both at once: the moment without a policy is easily missed.
+    operator.pause();
+    for yaml in [&yaml, &quiet] {
+        cluster.delete_yaml(yaml).await;
+        cluster.apply_yaml(yaml).await;
+    }
+    operator.resume();
+    cluster.open("quiet", 0).await;
     let second_uid = policies.get("steady").await.expect("it is there").metadata.uid;
     assert_ne!(first_uid, second_uid);
     cluster.open("steady", 1).await;

@@ -26,6 +26,7 @@
 mod clients;
 mod control_plane;
 mod http;
+mod link;
 mod operator;
 mod policy;
 mod process;
@@ -35,6 +36,7 @@ mod workloads;
 
 pub use clients::{User, client, rule};
 pub use control_plane::{ControlPlane, Options};
+pub use link::Link;
 pub use operator::Operator;
 pub use policy::{
     PATIENCE, condition, custom_kind, in_state, is, map_policy, names, occurrences, offenders, resource,
