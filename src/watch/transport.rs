@@ -18,8 +18,8 @@ use crate::metrics::{Metrics, RequestLabel};
 const BURST: u32 = 5;
 /// A watch that was quiet for this long starts afresh.
 const QUIET: Duration = Duration::from_secs(30);
-/// Longest pause between two requests of one watch.
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+/// Longest pause between two requests of one watch. A list that waits for so long must not pass for one that hangs.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
 
 tokio::task_local! {
     /// The conversation of the watch that the running task serves.
@@ -58,6 +58,11 @@ impl Conversation {
         // Waiting is not being quiet.
         pace.last = Some(now + pause);
         pause
+    }
+
+    /// The request failed, and whoever asked makes a pause of its own.
+    fn failed(&self) {
+        self.pace.lock().unwrap_or_else(PoisonError::into_inner).asked = 0;
     }
 }
 
@@ -119,11 +124,15 @@ where
                 .requests
                 .get_or_create(&RequestLabel { verb, resource, code })
                 .inc();
-            if verb == "watch"
-                && let (Ok(response), Some(conversation)) = (&result, conversation)
-                && response.status().is_success()
-            {
-                conversation.connected.notify_one();
+            if let Some(conversation) = conversation {
+                match &result {
+                    Ok(response) if response.status().is_success() => {
+                        if verb == "watch" {
+                            conversation.connected.notify_one();
+                        }
+                    }
+                    _ => conversation.failed(),
+                }
             }
             result
         })
