@@ -1,6 +1,9 @@
 //! Stories from `tests/scenarios/`: policies and events in, findings out, and nothing else. The format is
 //! described there.
 
+// Clippy takes the helpers of an integration test for ordinary code.
+#![allow(clippy::expect_used)]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;

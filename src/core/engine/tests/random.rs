@@ -8,8 +8,11 @@ const SLOTS: [&str; 4] = ["x/a", "x/b", "y/a", "y/c"];
 const SPACES: [&str; 2] = ["x", "y"];
 const POLICIES: [&str; 2] = ["p", "q"];
 
+/// The text, and the watches of each selection.
+type Spec = (&'static str, &'static [(&'static str, &'static [Feed])]);
+
 /// What a policy may ask for, and from which watches each of its selections is fed.
-const SPECS: [(&str, &[(&str, &[Feed])]); 9] = [
+const SPECS: [Spec; 9] = [
     (
         "resources: [{name: items, apiVersion: example.io/v1, kind: Item}]
 rules: [{name: low, expression: object.spec.level <= 1, messageExpression: string(object.spec.level)}]",

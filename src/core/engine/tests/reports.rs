@@ -59,13 +59,11 @@ fn a_large_watch_does_not_keep_a_small_one_waiting() {
     let many: Vec<Item> = (0..1000).map(|n| item(&format!("shop/i{n}"))).collect();
     assert_eq!(world.list(&many), NOTHING);
     let mut next = world.assignment.clone();
-    let readers = |policy: &str| {
-        BTreeSet::from([Reader {
-            policy: PolicyKey(policy.into()),
-            selection: "items".into(),
-        }])
+    let reader = Reader {
+        policy: PolicyKey("q".into()),
+        selection: "items".into(),
     };
-    next.routes.entry(small).or_default().readers = readers("q");
+    next.routes.entry(small).or_default().readers = [reader].into();
     let edited = named("p", "uid-1", 2, &format!("{SELECTION}\n{LOW}"));
     next.policies = Arc::new([(edited.key.clone(), edited), (other().key.clone(), other())].into());
     assert_eq!(world.take(next), NOTHING);
