@@ -475,6 +475,31 @@ async fn what_is_forbidden_is_named_and_tried_again() {
     stream.hears(["relisting", "seen a", "synced", "complete"]).await;
 }
 
+/// Its own pauses must not make it look like a list that hangs, nor keep a grant from being noticed.
+#[tokio::test(start_paused = true)]
+async fn what_stays_forbidden_for_long_stays_forbidden_and_a_grant_is_noticed_soon() {
+    let start = Instant::now();
+    let granted = start + Duration::from_secs(1800);
+    let server = ApiServer::new(move |asked| match purpose(asked).as_str() {
+        "streamed list" if asked.at >= granted => list(&["a"], vec![Part::Open]),
+        "streamed list" => Reply::error(403, "Forbidden", "no"),
+        _ => Reply::error(500, "InternalError", "no review either"),
+    });
+    let mut stream = following(server);
+    let mut heard = stream.next().await;
+    while heard.starts_with("Forbidden") {
+        heard = stream.next().await;
+    }
+    assert_eq!(heard, "relisting");
+    // It asks every ten seconds at least, whatever else it asks meanwhile.
+    let asked = stream
+        .asked()
+        .iter()
+        .filter(|asked| *asked == "streamed list")
+        .count();
+    assert!((180..300).contains(&asked), "{asked} times");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_not_served_or_fails_is_said_and_asked_again() {
     let mut stream = following(script([(
@@ -568,8 +593,13 @@ async fn lists_wait_for_each_other_and_a_failing_one_keeps_nobody_waiting() {
         heard,
         _task: streams,
     };
+    let start = Instant::now();
     let mut complete = 0;
     while complete < 3 {
+        assert!(
+            start.elapsed() < Duration::from_secs(600),
+            "somebody waits for ever"
+        );
         complete += usize::from(all.next().await == "complete");
     }
     let asked = all.server.asked();

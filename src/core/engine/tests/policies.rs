@@ -191,6 +191,7 @@ rules:
     assert!(!world.engine.has_work(), "not yet");
     world.wait(1);
     world.engine.tick(at(60));
+    assert!(world.engine.has_work());
     assert_eq!(world.work(), NOTHING);
     world.wait(60);
     world.engine.tick(at(120));
