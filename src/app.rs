@@ -24,7 +24,7 @@ use crate::policy::{self, Published};
 use crate::record::{self, Sources};
 use crate::watch::manager::Manager;
 use crate::watch::stream::Settings;
-use crate::watch::transport::Observe;
+use crate::watch::transport::{CONVERSATION, Observe};
 use crate::watch::{Board, discovery};
 
 /// Queued writes may take this long after the process was asked to stop. Shorter than the time for which the
@@ -78,9 +78,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let metrics = Arc::new(Metrics::default());
     let client = cluster::connect(options.context.as_deref(), &Observe(metrics.clone())).await?;
     let address = options.listen;
-    let listener = http::listen(address)
-        .await
-        .map_err(|source| AppError::Listen { address, source })?;
+    let listener = http::listen(address).await.map_err(|source| AppError::Listen { address, source })?;
     let (stopped, stopping) = watch::channel(false);
     // Dropped at the end, and with it every task.
     let mut tasks = JoinSet::new();
@@ -93,17 +91,11 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     });
     let (publish, published) = watch::channel(Published::default());
     spawn_http(&mut tasks, listener, metrics.clone(), published.clone());
-    tasks.spawn(policy::run(client.clone(), publish, metrics.clone()));
+    // Their watch is paced as any other.
+    let policies = policy::run(client.clone(), publish, metrics.clone());
+    tasks.spawn(CONVERSATION.scope(Arc::default(), policies));
 
-    let lead = |stopping| {
-        lead(
-            &options,
-            client.clone(),
-            metrics.clone(),
-            published.clone(),
-            stopping,
-        )
-    };
+    let lead = |stopping| lead(&options, client.clone(), metrics.clone(), published.clone(), stopping);
     let Some(lease) = options.lease.clone() else {
         metrics.leader.set(1);
         return lead(stopping).await;
@@ -177,34 +169,15 @@ async fn lead(
     watching.spawn(discovery::run(settings.clone(), catalog));
     let (policies, in_force) = watch::channel(first.policies.clone());
     watching.spawn(hand_over(published.clone(), policies, fan));
-    let manager = Manager {
-        settings,
-        judge: judge.clone(),
-        board: board.clone(),
-    };
+    let manager = Manager { settings, judge: judge.clone(), board: board.clone() };
     watching.spawn(manager.run(in_force, served));
 
     let (finish, finishing) = watch::channel(false);
-    let sources = Sources {
-        client,
-        judge,
-        board,
-        published,
-        nudges: status_nudges,
-        metrics,
-    };
+    let sources = Sources { client, judge, board, published, nudges: status_nudges, metrics };
     let mut recorders = JoinSet::new();
     recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
-    let sources = Sources {
-        nudges: event_nudges,
-        ..sources
-    };
-    recorders.spawn(record::events::run(
-        sources,
-        told,
-        options.identity.clone(),
-        finishing,
-    ));
+    let sources = Sources { nudges: event_nudges, ..sources };
+    recorders.spawn(record::events::run(sources, told, options.identity.clone(), finishing));
 
     // An error means that the sender is gone, which is the end, too.
     let _ = stopping.changed().await;
@@ -215,10 +188,7 @@ async fn lead(
         tokio::time::timeout(GRACE, async { while recorders.join_next().await.is_some() {} }).await;
     match finished {
         Ok(()) => info!("stopped"),
-        Err(_) => warn!(
-            seconds = GRACE.as_secs(),
-            "stopped before every queued write was done"
-        ),
+        Err(_) => warn!(seconds = GRACE.as_secs(), "stopped before every queued write was done"),
     }
     Ok(())
 }
@@ -232,9 +202,6 @@ async fn hand_over(
     while published.changed().await.is_ok() {
         let next = published.borrow_and_update().policies.clone();
         let before = policies.send_replace(next.clone());
-        before
-            .keys()
-            .filter(|key| !next.contains_key(*key))
-            .for_each(|key| fan.add(key));
+        before.keys().filter(|key| !next.contains_key(*key)).for_each(|key| fan.add(key));
     }
 }

@@ -16,11 +16,7 @@ pub struct Budget {
 impl Budget {
     /// A full bucket.
     pub fn new(burst: u32, refill: Duration, now: Instant) -> Self {
-        Self {
-            burst,
-            refill,
-            full_at: now,
-        }
+        Self { burst, refill, full_at: now }
     }
 
     /// Takes a token when there is one.

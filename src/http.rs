@@ -50,22 +50,15 @@ async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
     let published = shared.published.borrow();
     match (&published.trouble, published.loaded) {
         (None, true) => (StatusCode::OK, "ok\n".to_owned()),
-        (Some(trouble), _) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("policies can not be read: {trouble}\n"),
-        ),
-        (None, false) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "policies are being read\n".to_owned(),
-        ),
+        (Some(trouble), _) => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("policies can not be read: {trouble}\n"))
+        }
+        (None, false) => (StatusCode::SERVICE_UNAVAILABLE, "policies are being read\n".to_owned()),
     }
 }
 
 async fn scrape(State(shared): State<Shared>) -> impl IntoResponse {
-    let kind = [(
-        header::CONTENT_TYPE,
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-    )];
+    let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     match shared.metrics.encode() {
         Ok(text) => (StatusCode::OK, kind, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, kind, error.to_string()),

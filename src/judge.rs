@@ -53,20 +53,14 @@ impl Judge {
             fan,
             metrics: metrics.clone(),
             counted: HashMap::new(),
-            clock: tokio::runtime::Builder::new_current_thread()
-                .enable_time()
-                .build()?,
+            clock: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
             ticked: Instant::now(),
         };
         thread::Builder::new()
             .name("judge".into())
             .stack_size(STACK_SIZE)
             .spawn(move || worker.run(queue))?;
-        Ok(Self {
-            engine,
-            inputs,
-            metrics,
-        })
+        Ok(Self { engine, inputs, metrics })
     }
 
     /// Hands over the whole of what is to be judged.
@@ -84,9 +78,7 @@ impl Judge {
         if self.inputs.send(input).await.is_err() {
             debug!("the judge has ended");
         }
-        self.metrics
-            .queue_length
-            .set((QUEUE - self.inputs.capacity()) as i64);
+        self.metrics.queue_length.set((QUEUE - self.inputs.capacity()) as i64);
     }
 
     /// State and totals of a policy, with its `limit` worst findings.
@@ -119,11 +111,7 @@ impl Worker {
     fn run(mut self, mut queue: mpsc::Receiver<Input>) {
         loop {
             let busy = lock(&self.engine).has_work();
-            let input = if busy {
-                try_next(&mut queue)
-            } else {
-                self.wait_next(&mut queue)
-            };
+            let input = if busy { try_next(&mut queue) } else { self.wait_next(&mut queue) };
             match input {
                 Next::Input(Input::Assign(assignment)) => {
                     let policies: Vec<PolicyKey> = assignment.policies.keys().cloned().collect();
@@ -190,10 +178,7 @@ impl Worker {
 
     /// Waits for an input, but not so long that policies that read the time are forgotten.
     fn wait_next(&self, queue: &mut mpsc::Receiver<Input>) -> Next {
-        match self
-            .clock
-            .block_on(async { tokio::time::timeout(TICK, queue.recv()).await })
-        {
+        match self.clock.block_on(async { tokio::time::timeout(TICK, queue.recv()).await }) {
             Ok(Some(input)) => Next::Input(input),
             Ok(None) => Next::Ended,
             Err(_) => Next::Nothing,

@@ -36,9 +36,7 @@ impl Settings {
 
     /// Between two attempts.
     fn retry(&self) -> Duration {
-        (self.duration / 7)
-            .max(Duration::from_millis(200))
-            .mul_f64(0.8 + 0.4 * fastrand::f64())
+        (self.duration / 7).max(Duration::from_millis(200)).mul_f64(0.8 + 0.4 * fastrand::f64())
     }
 }
 
@@ -59,12 +57,7 @@ impl Elector {
     /// An elector that holds nothing yet.
     pub fn new(client: Client, settings: Settings) -> Self {
         let api = Api::namespaced(client, &settings.namespace);
-        Self {
-            api,
-            settings,
-            observed: None,
-            renewed: Instant::now(),
-        }
+        Self { api, settings, observed: None, renewed: Instant::now() }
     }
 
     /// Waits until this process holds the lease.
@@ -128,10 +121,7 @@ impl Elector {
 
     /// Gives the lease up, so that another replica need not wait for it to expire.
     pub async fn release(&mut self) {
-        if tokio::time::timeout(RELEASE_TIMEOUT, self.give_up())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(RELEASE_TIMEOUT, self.give_up()).await.is_err() {
             debug!("lease not released in time; it expires");
         }
     }
@@ -146,11 +136,7 @@ impl Elector {
         spec.holder_identity = None;
         spec.lease_duration_seconds = Some(1);
         spec.renew_time = Some(MicroTime(Timestamp::now()));
-        match self
-            .api
-            .replace(&self.settings.name, &self.params(), &lease)
-            .await
-        {
+        match self.api.replace(&self.settings.name, &self.params(), &lease).await {
             Ok(_) => info!(lease = %self.settings.name, "lease released"),
             Err(error) => debug!(%error, "lease not released; it expires"),
         }
@@ -169,10 +155,7 @@ impl Elector {
     async fn take(&mut self) -> Result<Option<String>, kube::Error> {
         let Some(mut lease) = self.api.get_opt(&self.settings.name).await? else {
             let lease = Lease {
-                metadata: ObjectMeta {
-                    name: Some(self.settings.name.clone()),
-                    ..ObjectMeta::default()
-                },
+                metadata: ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() },
                 spec: Some(self.spec(None)),
             };
             return match self.api.create(&self.params(), &lease).await {
@@ -186,17 +169,9 @@ impl Elector {
             self.observed = Some((spec.clone(), Instant::now()));
         }
         let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
-        let seen_for = self
-            .observed
-            .as_ref()
-            .map_or(Duration::ZERO, |(_, at)| at.elapsed());
-        let valid = Duration::from_secs(
-            spec.lease_duration_seconds
-                .unwrap_or_default()
-                .max(0)
-                .unsigned_abs()
-                .into(),
-        );
+        let seen_for = self.observed.as_ref().map_or(Duration::ZERO, |(_, at)| at.elapsed());
+        let valid =
+            Duration::from_secs(spec.lease_duration_seconds.unwrap_or_default().max(0).unsigned_abs().into());
         if let Some(holder) = holder
             && holder != self.settings.identity
             && seen_for < valid
@@ -205,11 +180,7 @@ impl Elector {
         }
         lease.spec = Some(self.spec(Some(&spec)));
         // The resource version of what was read makes sure that only one taker succeeds.
-        match self
-            .api
-            .replace(&self.settings.name, &self.params(), &lease)
-            .await
-        {
+        match self.api.replace(&self.settings.name, &self.params(), &lease).await {
             Ok(lease) => {
                 self.observed = lease.spec.map(|spec| (spec, Instant::now()));
                 Ok(None)
@@ -226,15 +197,12 @@ impl Elector {
     fn spec(&self, before: Option<&LeaseSpec>) -> LeaseSpec {
         let now = MicroTime(Timestamp::now());
         let own = before.filter(|spec| self.is_own(spec));
-        let transitions = before.map_or(0, |spec| {
-            spec.lease_transitions.unwrap_or_default() + i32::from(own.is_none())
-        });
+        let transitions =
+            before.map_or(0, |spec| spec.lease_transitions.unwrap_or_default() + i32::from(own.is_none()));
         LeaseSpec {
             holder_identity: Some(self.settings.identity.clone()),
             lease_duration_seconds: i32::try_from(self.settings.duration.as_secs()).ok(),
-            acquire_time: own
-                .and_then(|spec| spec.acquire_time.clone())
-                .or_else(|| Some(now.clone())),
+            acquire_time: own.and_then(|spec| spec.acquire_time.clone()).or_else(|| Some(now.clone())),
             renew_time: Some(now),
             lease_transitions: Some(transitions),
             ..LeaseSpec::default()
@@ -242,10 +210,7 @@ impl Elector {
     }
 
     fn params(&self) -> PostParams {
-        PostParams {
-            field_manager: Some(FIELD_MANAGER.into()),
-            ..PostParams::default()
-        }
+        PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
     }
 }
 

@@ -152,16 +152,8 @@ impl Default for Metrics {
         };
         // The encoder appends `_total` to counters.
         let m = &metrics;
-        registry.register(
-            "events_processed",
-            "Object events judged",
-            m.events_processed.clone(),
-        );
-        registry.register(
-            "resyncs",
-            "Complete lists begun, the first one included",
-            m.resyncs.clone(),
-        );
+        registry.register("events_processed", "Object events judged", m.events_processed.clone());
+        registry.register("resyncs", "Complete lists begun, the first one included", m.resyncs.clone());
         registry.register("cache_objects", "Objects kept in memory", m.cache_objects.clone());
         registry.register(
             "handler_duration_seconds",
@@ -169,11 +161,7 @@ impl Default for Metrics {
             m.handler_duration.clone(),
         );
         registry.register("errors", "Errors by where they happened", m.errors.clone());
-        registry.register(
-            "watches_wanted",
-            "Watches that policies want",
-            m.watches_wanted.clone(),
-        );
+        registry.register("watches_wanted", "Watches that policies want", m.watches_wanted.clone());
         registry.register(
             "watches_running",
             "Watches that are complete and connected",
@@ -186,11 +174,7 @@ impl Default for Metrics {
             m.rule_errors.clone(),
         );
         registry.register("api_requests", "Requests to API servers", m.requests.clone());
-        registry.register(
-            "engine_queue_length",
-            "Inputs waiting for the engine",
-            m.queue_length.clone(),
-        );
+        registry.register("engine_queue_length", "Inputs waiting for the engine", m.queue_length.clone());
         registry.register("leader", "1 while this process is the leader", m.leader.clone());
         registry.register(
             "kubernetes_events_written",
@@ -215,22 +199,15 @@ impl Metrics {
 
     /// Notes how long a handler took.
     pub fn handled(&self, handler: &'static str, took: Duration) {
-        self.handler_duration
-            .get_or_create(&HandlerLabel { handler })
-            .observe(took.as_secs_f64());
+        self.handler_duration.get_or_create(&HandlerLabel { handler }).observe(took.as_secs_f64());
     }
 
     /// Drops the series of a policy that is gone.
     pub fn forget_policy(&self, policy: &str) {
         for severity in crate::core::finding::Severity::ALL {
-            self.findings.remove(&FindingLabel {
-                policy: policy.to_owned(),
-                severity: severity.as_str(),
-            });
+            self.findings.remove(&FindingLabel { policy: policy.to_owned(), severity: severity.as_str() });
         }
-        let label = PolicyLabel {
-            policy: policy.to_owned(),
-        };
+        let label = PolicyLabel { policy: policy.to_owned() };
         self.rule_errors.remove(&label);
         self.events_held_back.remove(&label);
     }
@@ -253,9 +230,7 @@ mod tests {
     #[test]
     fn the_names_are_those_that_dashboards_use() {
         let metrics = Metrics::default();
-        let pods = ResourceLabel {
-            resource: "pods.v1".into(),
-        };
+        let pods = ResourceLabel { resource: "pods.v1".into() };
         metrics.events_processed.get_or_create(&pods).inc();
         metrics.resyncs.get_or_create(&pods).inc();
         metrics.cache_objects.get_or_create(&pods).set(3);

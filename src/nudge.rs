@@ -20,10 +20,7 @@ pub struct Nudges {
 impl Nudges {
     /// Adds a policy.
     pub fn add(&self, policy: &PolicyKey) {
-        self.policies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(policy.clone());
+        self.policies.lock().unwrap_or_else(PoisonError::into_inner).insert(policy.clone());
         self.wake.notify_one();
     }
 

@@ -1,7 +1,10 @@
 //! Logs: one line for each event, as text for people or JSON for a log store.
 
 use clap::ValueEnum;
-use tracing_subscriber::filter::{Directive, EnvFilter, LevelFilter};
+use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Form of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -14,24 +17,22 @@ pub enum LogFormat {
 
 /// Starts logging to standard error. `RUST_LOG` sets the levels; without it, info.
 pub fn init(format: LogFormat) {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .from_env_lossy();
-    // When a response does not decode, kube logs its body, and with it whatever a Secret holds. Its other lines
-    // are failed requests, which whoever asked tells of, once and not at every attempt.
-    let quiet = QUIET
-        .iter()
-        .filter_map(|directive| directive.parse::<Directive>().ok());
-    let filter = quiet.fold(filter, EnvFilter::add_directive);
-    let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(color);
+    let levels = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let filter = levels.and(filter_fn(|metadata| may_be_logged(metadata.target())));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry();
     match format {
-        LogFormat::Text => log.with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Text => {
+            let color = std::io::IsTerminal::is_terminal(&std::io::stderr());
+            log.with(lines.with_ansi(color).with_target(false).with_filter(filter)).init();
+        }
+        LogFormat::Json => log.with(lines.json().flatten_event(true).with_filter(filter)).init(),
     }
 }
 
-const QUIET: [&str; 2] = ["kube_client=off", "kube_runtime=error"];
+/// When a response does not decode, kube logs its body, and with it whatever a Secret holds: none of its lines
+/// are logged, whatever `RUST_LOG` says. The others tell of failed requests, of which whoever asked tells, once
+/// and not at every attempt.
+fn may_be_logged(target: &str) -> bool {
+    !["kube_client", "kube_runtime"].iter().any(|quiet| target.starts_with(quiet))
+}

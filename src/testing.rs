@@ -78,10 +78,7 @@ pub struct ApiServer {
 
 impl ApiServer {
     pub fn new(answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
-        Self {
-            answer: Arc::new(Mutex::new(Box::new(answer))),
-            asked: Arc::default(),
-        }
+        Self { answer: Arc::new(Mutex::new(Box::new(answer))), asked: Arc::default() }
     }
 
     /// Everything that was asked so far.
@@ -121,9 +118,7 @@ impl Service<Request<Body>> for ApiServer {
             let reply = server.reply(Asked {
                 method: head.method,
                 path: head.uri.path().to_owned(),
-                query: query
-                    .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                    .collect(),
+                query: query.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
                 body: serde_json::from_slice(&body).unwrap_or_default(),
                 at: Instant::now(),
             });

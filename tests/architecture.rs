@@ -27,42 +27,20 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("watch", &["api", "budget", "core", "judge", "metrics", "nudge"]),
     // Recorders compare: what is in force (`policy::Published`), what is watched (`watch::Board`), what is wrong
     // (`judge`).
-    (
-        "record",
-        &[
-            "api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch",
-        ],
-    ),
+    ("record", &["api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch"]),
     // Readiness is that the policies are loaded.
     ("http", &["metrics", "policy"]),
-    (
-        "app",
-        &[
-            "cluster", "core", "http", "judge", "leader", "metrics", "nudge", "policy", "record", "watch",
-        ],
-    ),
+    ("app", &["cluster", "core", "http", "judge", "leader", "metrics", "nudge", "policy", "record", "watch"]),
     ("cli", &["api", "app", "leader", "telemetry"]),
 ];
 
 /// Of these, recorders may name no more than this, whatever they may know.
-const RECORD_SEES: &[(&str, &[&str])] = &[
-    ("policy", &["Published"]),
-    ("watch", &["Board", "SelectionState"]),
-];
+const RECORD_SEES: &[(&str, &[&str])] =
+    &[("policy", &["Published"]), ("watch", &["Board", "SelectionState"])];
 
 /// What `core` is made with.
-const CORE_CRATES: &[&str] = &[
-    "cel",
-    "core",
-    "crate",
-    "jiff",
-    "self",
-    "serde",
-    "std",
-    "strsim",
-    "super",
-    "thiserror",
-];
+const CORE_CRATES: &[&str] =
+    &["cel", "core", "crate", "jiff", "self", "serde", "std", "strsim", "super", "thiserror"];
 
 /// Words that must not be in files that promise to be pure: no waiting, no client, no clock, no chance.
 const IMPURE: &[&str] = &[
@@ -116,11 +94,7 @@ fn sources() -> Vec<Source> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder).expect("a folder") {
             let path = entry.expect("an entry").path();
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             if path.is_dir() && name != "tests" {
                 folders.push(path);
             } else if name.ends_with(".rs")
@@ -160,9 +134,7 @@ fn code_of(text: &str) -> String {
 }
 
 fn word(text: &str) -> &str {
-    let end = text
-        .find(|c: char| !c.is_alphanumeric() && c != '_')
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     &text[..end]
 }
 
@@ -177,11 +149,7 @@ fn named(source: &Source) -> BTreeSet<String> {
                 continue;
             }
             let rest = &source.code[at + prefix.len()..];
-            assert!(
-                !rest.starts_with(['{', '*']),
-                "{}: name one module in one use",
-                source.path.display()
-            );
+            assert!(!rest.starts_with(['{', '*']), "{}: name one module in one use", source.path.display());
             named.insert(word(rest).to_owned());
         }
     }
@@ -199,9 +167,7 @@ fn modules_know_only_those_they_may() {
             wrong.push(format!("{module} is not in the table"));
             continue;
         };
-        let strangers = named(&source)
-            .into_iter()
-            .filter(|name| !allowed.contains(&&**name));
+        let strangers = named(&source).into_iter().filter(|name| !allowed.contains(&&**name));
         wrong.extend(strangers.map(|name| format!("{} names {name}", source.path.display())));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -215,9 +181,7 @@ fn the_table_allows_nothing_that_nobody_needs() {
         needed.entry(source.module()).or_default().extend(named(&source));
     }
     for (module, allowed) in MAY_KNOW {
-        let needed = needed
-            .get(*module)
-            .unwrap_or_else(|| panic!("there is no module {module}"));
+        let needed = needed.get(*module).unwrap_or_else(|| panic!("there is no module {module}"));
         let allowed = allowed.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
         let idle: Vec<_> = allowed.difference(needed).collect();
         assert!(idle.is_empty(), "{module} no longer names {idle:?}");
@@ -228,15 +192,10 @@ fn the_table_allows_nothing_that_nobody_needs() {
 fn nobody_knows_each_other() {
     let allowed: BTreeMap<&str, &[&str]> = MAY_KNOW.iter().copied().collect();
     fn reaches(allowed: &BTreeMap<&str, &[&str]>, from: &str, to: &str) -> bool {
-        allowed[from]
-            .iter()
-            .any(|next| *next == to || reaches(allowed, next, to))
+        allowed[from].iter().any(|next| *next == to || reaches(allowed, next, to))
     }
     for module in allowed.keys() {
-        assert!(
-            !reaches(&allowed, module, module),
-            "{module} knows itself by way of others"
-        );
+        assert!(!reaches(&allowed, module, module), "{module} knows itself by way of others");
     }
 }
 
@@ -252,11 +211,7 @@ fn recorders_see_results_and_not_how_they_came_about() {
                     None => word(rest),
                 };
                 for name in list.split(',').map(str::trim) {
-                    assert!(
-                        names.contains(&name),
-                        "{} names {prefix}{name}",
-                        source.path.display()
-                    );
+                    assert!(names.contains(&name), "{} names {prefix}{name}", source.path.display());
                 }
             }
         }
@@ -285,10 +240,7 @@ fn core_is_made_of_little_and_what_is_pure_stays_so() {
         if core || PURE.contains(&&*path) {
             pure += 1;
             for word in IMPURE {
-                assert!(
-                    !source.code.contains(word),
-                    "{path} promises to be pure and has {word:?}"
-                );
+                assert!(!source.code.contains(word), "{path} promises to be pure and has {word:?}");
             }
         }
     }

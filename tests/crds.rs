@@ -5,10 +5,7 @@ use std::process::Command;
 
 #[test]
 fn the_committed_crds_are_what_the_binary_prints() {
-    let output = Command::new(env!("CARGO_BIN_EXE_polywatch"))
-        .arg("crds")
-        .output()
-        .expect("the binary runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_polywatch")).arg("crds").output().expect("the binary runs");
     assert!(output.status.success(), "polywatch crds failed: {output:?}");
     let printed = String::from_utf8(output.stdout).expect("YAML is UTF-8");
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/monitorpolicies.polywatch.dev.yaml");

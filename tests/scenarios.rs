@@ -83,10 +83,7 @@ impl Story {
                 || !resource.names.is_empty()
                 || resource.label_selector.is_some()
                 || resource.field_selector.is_some();
-            assert!(
-                !at_server,
-                "{key}: the API server selects by that, and there is none here"
-            );
+            assert!(!at_server, "{key}: the API server selects by that, and there is none here");
         }
         self.policies_seen += 1;
         let uid = format!("uid of {key}").into();
@@ -96,16 +93,11 @@ impl Story {
     }
 
     fn assign(&mut self) -> Outcome {
-        let mut assignment = Assignment {
-            policies: Arc::new(PolicySet::clone(&self.policies)),
-            ..Assignment::default()
-        };
+        let mut assignment =
+            Assignment { policies: Arc::new(PolicySet::clone(&self.policies)), ..Assignment::default() };
         for policy in self.policies.clone().values().filter(|policy| !policy.suspended) {
             for selection in &policy.selections {
-                let reader = Reader {
-                    policy: policy.key.clone(),
-                    selection: selection.name.clone(),
-                };
+                let reader = Reader { policy: policy.key.clone(), selection: selection.name.clone() };
                 let kind = selection.target.display();
                 if self.uninstalled.contains(&kind) {
                     assignment.absent.insert(reader);
@@ -156,10 +148,7 @@ impl Story {
             outcome.extend(self.event(&kind_of(&object), ObjectEvent::Seen(projected(&object))));
         }
         if let Some(gone) = step.gone {
-            let key = ObjectKey {
-                namespace: gone.namespace.map(Into::into),
-                name: gone.name.into(),
-            };
+            let key = ObjectKey { namespace: gone.namespace.map(Into::into), name: gone.name.into() };
             outcome.extend(self.event(&gone.kind, ObjectEvent::Gone(key)));
         }
         if let Some(policy) = step.apply {
@@ -167,9 +156,7 @@ impl Story {
             outcome.extend(self.assign());
         }
         if let Some(name) = step.withdraw {
-            self.policies
-                .remove(&PolicyKey(name.as_str().into()))
-                .expect("a policy of that name");
+            self.policies.remove(&PolicyKey(name.as_str().into())).expect("a policy of that name");
             outcome.extend(self.assign());
         }
         if let Some(kind) = step.uninstall {
@@ -181,11 +168,7 @@ impl Story {
             let before = std::mem::take(&mut self.engine);
             self.watches.clear();
             for (key, policy) in &self.policies {
-                let open = before
-                    .open(key)
-                    .iter()
-                    .map(|finding| (**finding).clone())
-                    .collect();
+                let open = before.open(key).iter().map(|finding| (**finding).clone()).collect();
                 self.engine.restore(key.clone(), policy.uid.clone(), open);
             }
             outcome.extend(self.assign());
@@ -214,10 +197,7 @@ fn projected(object: &Value) -> Arc<ProjectedObject> {
 
 fn line(policy: &PolicyKey, finding: &Finding, end: &str) -> String {
     let severity = finding.severity.as_str();
-    format!(
-        "{policy}/{} {severity} {}: {end}",
-        finding.key.rule, finding.object
-    )
+    format!("{policy}/{} {severity} {}: {end}", finding.key.rule, finding.object)
 }
 
 fn lines(outcome: &Outcome) -> Vec<String> {
@@ -260,26 +240,15 @@ fn play(folder: &Path) -> Vec<String> {
     for step in steps {
         let name = step.step.clone();
         let said = story.take(step);
-        compare(
-            &name,
-            lines(&said),
-            expected.steps.remove(&name).unwrap_or_default(),
-        );
+        compare(&name, lines(&said), expected.steps.remove(&name).unwrap_or_default());
     }
     let mut open = Vec::new();
     let mut errors = BTreeMap::new();
     for key in story.policies.keys() {
         let findings = story.engine.open(key);
-        open.extend(
-            findings
-                .iter()
-                .map(|finding| line(key, finding, &finding.message)),
-        );
+        open.extend(findings.iter().map(|finding| line(key, finding, &finding.message)));
         let report = story.engine.report(key, 0).expect("a report");
-        assert!(
-            report.selections.iter().all(|s| s.settled),
-            "{key}: not everything was listed"
-        );
+        assert!(report.selections.iter().all(|s| s.settled), "{key}: not everything was listed");
         if report.rule_errors > 0 {
             errors.insert(key.to_string(), report.rule_errors);
         }
@@ -288,12 +257,7 @@ fn play(folder: &Path) -> Vec<String> {
     if errors != expected.errors {
         wrong.push(format!("errors at the end: {errors:?}"));
     }
-    wrong.extend(
-        expected
-            .steps
-            .keys()
-            .map(|step| format!("there is no step {step:?}")),
-    );
+    wrong.extend(expected.steps.keys().map(|step| format!("there is no step {step:?}")));
     wrong
 }
 
@@ -306,11 +270,7 @@ fn every_scenario_brings_out_what_is_expected_and_nothing_else() {
         let folder = entry.expect("an entry").path();
         if folder.is_dir() {
             stories += 1;
-            let name = folder
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             wrong.extend(play(&folder).into_iter().map(|text| format!("{name}: {text}")));
         }
     }

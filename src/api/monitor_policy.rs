@@ -133,10 +133,7 @@ pub struct MonitorPolicySpec {
 )]
 pub struct ResourceSelection {
     /// How rules refer to this selection.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
     /// Group and version, such as "v1" or "apps/v1". "GROUP/*" follows the version that the API server serves
@@ -235,10 +232,7 @@ pub struct Variable {
 #[serde(rename_all = "camelCase")]
 pub struct PolicyRule {
     /// Name of the rule, unique in the policy.
-    #[schemars(
-        length(min = 1, max = 63),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
     /// What the rule is for, in a sentence, for those who read the policy.

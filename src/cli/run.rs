@@ -22,12 +22,7 @@ pub struct Run {
     context: Option<String>,
 
     /// Address of /healthz, /readyz and /metrics
-    #[arg(
-        long,
-        env = "POLYWATCH_LISTEN",
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:8080"
-    )]
+    #[arg(long, env = "POLYWATCH_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
     /// Form of the log
@@ -48,12 +43,7 @@ pub struct Run {
     lease_namespace: String,
 
     /// Name of that lease
-    #[arg(
-        long,
-        env = "POLYWATCH_LEASE_NAME",
-        value_name = "NAME",
-        default_value = "polywatch"
-    )]
+    #[arg(long, env = "POLYWATCH_LEASE_NAME", value_name = "NAME", default_value = "polywatch")]
     lease_name: String,
 
     /// Seconds after which a lease that was not renewed may be taken
@@ -99,9 +89,7 @@ impl Run {
     fn options(self) -> Options {
         let identity = self.identity.unwrap_or_else(|| {
             let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            format!("{}-{}", host.trim(), std::process::id())
-                .trim_start_matches('-')
-                .to_owned()
+            format!("{}-{}", host.trim(), std::process::id()).trim_start_matches('-').to_owned()
         });
         let lease = (!self.no_leader_election).then(|| leader::Settings {
             namespace: self.lease_namespace,

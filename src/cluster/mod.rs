@@ -55,13 +55,9 @@ async fn config(context: Option<&str>) -> Result<Config, ConnectError> {
     let no_config = |error: &dyn std::fmt::Display| ConnectError::NoConfig(error.to_string());
     match context {
         Some(context) => {
-            let options = kube::config::KubeConfigOptions {
-                context: Some(context.to_owned()),
-                ..Default::default()
-            };
-            Config::from_kubeconfig(&options)
-                .await
-                .map_err(|error| no_config(&error))
+            let options =
+                kube::config::KubeConfigOptions { context: Some(context.to_owned()), ..Default::default() };
+            Config::from_kubeconfig(&options).await.map_err(|error| no_config(&error))
         }
         None => Config::infer().await.map_err(|error| no_config(&error)),
     }

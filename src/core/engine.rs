@@ -158,23 +158,22 @@ struct Work {
     after: Option<ObjectKey>,
 }
 
+impl Work {
+    /// Whether it is a pass over all that has not come to this namespace.
+    fn is_before(&self, namespace: Option<&Arc<str>>) -> bool {
+        self.namespace.is_none()
+            && self.after.as_ref().is_none_or(|after| after.namespace.as_ref() < namespace)
+    }
+}
+
 impl Watches {
     fn namespace(&self, name: &str) -> Option<&Arc<ProjectedObject>> {
-        let key = ObjectKey {
-            namespace: None,
-            name: name.into(),
-        };
-        self.by_id
-            .get(&self.namespaces?)?
-            .objects
-            .get(&key)
-            .map(|kept| &kept.object)
+        let key = ObjectKey { namespace: None, name: name.into() };
+        self.by_id.get(&self.namespaces?)?.objects.get(&key).map(|kept| &kept.object)
     }
 
     fn namespaces_synced(&self) -> bool {
-        self.namespaces
-            .and_then(|id| self.by_id.get(&id))
-            .is_some_and(|watch| watch.synced)
+        self.namespaces.and_then(|id| self.by_id.get(&id)).is_some_and(|watch| watch.synced)
     }
 
     fn admits(&self, selection: &Selection, object: &ProjectedObject) -> bool {
@@ -196,9 +195,7 @@ impl Watches {
     }
 
     fn passes(&self, selection: &Selection, namespace: Option<&str>) -> bool {
-        selection.filter.admits(namespace, |name| {
-            self.namespace(name).map(|object| object.labels())
-        })
+        selection.filter.admits(namespace, |name| self.namespace(name).map(|object| object.labels()))
     }
 }
 
@@ -214,33 +211,24 @@ impl Engine {
     pub fn assign(&mut self, assignment: Assignment, now: Timestamp) -> Outcome {
         let mut out = Vec::new();
         self.policies.retain(|key, tracked| {
-            assignment
-                .policies
-                .get(key)
-                .is_some_and(|p| p.uid == tracked.policy.uid && !p.suspended)
+            assignment.policies.get(key).is_some_and(|p| p.uid == tracked.policy.uid && !p.suspended)
         });
+        // What was open before a policy was suspended is forgotten.
+        self.restored.retain(|key, _| !assignment.policies.get(key).is_some_and(|policy| policy.suspended));
         let mut changed: HashSet<PolicyKey> = HashSet::new();
         for (key, policy) in assignment.policies.iter().filter(|(_, policy)| !policy.suspended) {
             match self.policies.get_mut(key) {
                 Some(tracked) if Arc::ptr_eq(&tracked.policy, policy) => {}
                 Some(tracked) => {
                     changed.insert(key.clone());
-                    out.extend(
-                        tracked
-                            .replace(policy.clone(), now)
-                            .into_iter()
-                            .map(|t| (key.clone(), t)),
-                    );
+                    out.extend(tracked.replace(policy.clone(), now).into_iter().map(|t| (key.clone(), t)));
                 }
                 None => {
                     let mut tracked = Tracked::new(policy.clone(), now);
                     if let Some((uid, findings)) = self.restored.remove(key)
                         && uid == policy.uid
                     {
-                        for finding in findings
-                            .into_iter()
-                            .filter(|finding| covers(policy, &finding.key))
-                        {
+                        for finding in findings.into_iter().filter(|finding| covers(policy, &finding.key)) {
                             tracked.ledger.restore(finding);
                         }
                     }
@@ -299,11 +287,7 @@ impl Engine {
                 let Some(tracked) = self.policies.get_mut(&reader.policy) else {
                     continue;
                 };
-                let new = tracked
-                    .feeds
-                    .entry(reader.selection.clone())
-                    .or_default()
-                    .insert(id);
+                let new = tracked.feeds.entry(reader.selection.clone()).or_default().insert(id);
                 if new || changed.contains(&reader.policy) || (namespaces_changed && tracked.needs_namespaces)
                 {
                     tracked.settled.remove(&reader.selection);
@@ -359,16 +343,9 @@ impl Engine {
 
     fn seen(&mut self, id: WatchId, object: Arc<ProjectedObject>, now: Timestamp, out: &mut Outcome) {
         let key = object.key();
-        let known = self
-            .watches
-            .by_id
-            .get(&id)
-            .and_then(|w| w.objects.get(&key))
-            .map(|kept| kept.object.clone());
-        if known
-            .as_ref()
-            .is_some_and(|known| known.id().uid != object.id().uid)
-        {
+        let known =
+            self.watches.by_id.get(&id).and_then(|w| w.objects.get(&key)).map(|kept| kept.object.clone());
+        if known.as_ref().is_some_and(|known| known.id().uid != object.id().uid) {
             // Deleted and created again while nobody looked.
             self.gone(id, &key, out);
         }
@@ -376,23 +353,10 @@ impl Engine {
             return;
         };
         let epoch = watch.epoch;
-        if watch
-            .objects
-            .insert(
-                key.clone(),
-                Kept {
-                    object: object.clone(),
-                    epoch,
-                },
-            )
-            .is_none()
-        {
+        if watch.objects.insert(key.clone(), Kept { object: object.clone(), epoch }).is_none() {
             *watch.per_namespace.entry(key.namespace.clone()).or_default() += 1;
         }
-        if known
-            .as_ref()
-            .is_some_and(|known| known.fingerprint() == object.fingerprint())
-        {
+        if known.as_ref().is_some_and(|known| known.fingerprint() == object.fingerprint()) {
             return;
         }
         let readers = watch.route.readers.clone();
@@ -444,10 +408,9 @@ impl Engine {
         };
         let start = match (&work.after, &work.namespace) {
             (Some(after), _) => Bound::Excluded(after.clone()),
-            (None, Some(_)) => Bound::Included(ObjectKey {
-                namespace: work.namespace.clone(),
-                name: "".into(),
-            }),
+            (None, Some(_)) => {
+                Bound::Included(ObjectKey { namespace: work.namespace.clone(), name: "".into() })
+            }
             (None, None) => Bound::Unbounded,
         };
         let slice: Vec<Arc<ProjectedObject>> = match self.watches.by_id.get(&work.watch) {
@@ -486,12 +449,7 @@ impl Engine {
 
     /// The policies that read a watch.
     pub fn readers_of(&self, id: WatchId) -> BTreeSet<PolicyKey> {
-        let readers = self
-            .watches
-            .by_id
-            .get(&id)
-            .into_iter()
-            .flat_map(|watch| &watch.route.readers);
+        let readers = self.watches.by_id.get(&id).into_iter().flat_map(|watch| &watch.route.readers);
         readers.map(|reader| reader.policy.clone()).collect()
     }
 
@@ -557,18 +515,12 @@ impl Engine {
 
     /// All open findings of a policy, worst and oldest first.
     pub fn open(&self, key: &PolicyKey) -> Vec<Arc<Finding>> {
-        self.policies
-            .get(key)
-            .map(|tracked| tracked.ledger.open().cloned().collect())
-            .unwrap_or_default()
+        self.policies.get(key).map(|tracked| tracked.ledger.open().cloned().collect()).unwrap_or_default()
     }
 
     /// The selections of a policy that are settled, so that what is not open is not wrong.
     pub fn settled(&self, key: &PolicyKey) -> HashSet<Arc<str>> {
-        self.policies
-            .get(key)
-            .map(|tracked| tracked.settled.clone())
-            .unwrap_or_default()
+        self.policies.get(key).map(|tracked| tracked.settled.clone()).unwrap_or_default()
     }
 
     /// Objects kept for a watch.
@@ -616,27 +568,12 @@ impl Engine {
         }
         let uid = &object.id().uid;
         if !self.watches.admits(&policy.selections[index], object) {
-            tracked.forget(
-                &reader.selection,
-                uid.clone(),
-                Resolution::NotSelected,
-                &reader.policy,
-                out,
-            );
+            tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
             return;
         }
-        let namespace_object = object
-            .id()
-            .namespace
-            .as_deref()
-            .and_then(|name| self.watches.namespace(name))
-            .map(|o| o.root());
-        let resource = self
-            .watches
-            .by_id
-            .get(&watch)
-            .map(|w| w.route.resource.clone())
-            .unwrap_or_default();
+        let namespace_object =
+            object.id().namespace.as_deref().and_then(|name| self.watches.namespace(name)).map(|o| o.root());
+        let resource = self.watches.by_id.get(&watch).map(|w| w.route.resource.clone()).unwrap_or_default();
         let request = tracked.uses_request.then(|| request(&resource, object.id()));
         let mut bindings = Bindings::new(Inputs {
             object: Some(object.root()),
@@ -647,29 +584,18 @@ impl Engine {
             variables: &policy.variables,
         });
         let admitted = match_conditions(&policy, &mut bindings);
-        for rule in policy
-            .rules
-            .iter()
-            .filter(|rule| rule.selections.get(index).is_some_and(|judged| *judged))
+        for rule in
+            policy.rules.iter().filter(|rule| rule.selections.get(index).is_some_and(|judged| *judged))
         {
-            let key = FindingKey {
-                rule: rule.name.clone(),
-                selection: reader.selection.clone(),
-                uid: uid.clone(),
-            };
+            let key =
+                FindingKey { rule: rule.name.clone(), selection: reader.selection.clone(), uid: uid.clone() };
             let transition = match &admitted {
                 Admission::Skipped => tracked.ledger.forget(&key, Resolution::NotSelected),
-                Admission::Failed(error) => tracked.ledger.enter(
-                    key,
-                    rule.severity,
-                    object.id(),
-                    Verdict::Error(error.clone()),
-                    now,
-                ),
+                Admission::Failed(error) => {
+                    tracked.ledger.enter(key, rule.severity, object.id(), Verdict::Error(error.clone()), now)
+                }
                 Admission::Judged => {
-                    tracked
-                        .ledger
-                        .enter(key, rule.severity, object.id(), rule.judge(&mut bindings), now)
+                    tracked.ledger.enter(key, rule.severity, object.id(), rule.judge(&mut bindings), now)
                 }
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
@@ -682,16 +608,10 @@ impl Engine {
         let Some(tracked) = self.policies.get_mut(&reader.policy) else {
             return;
         };
-        let Some(feeds) = tracked
-            .feeds
-            .get(&reader.selection)
-            .filter(|feeds| !feeds.is_empty())
-        else {
+        let Some(feeds) = tracked.feeds.get(&reader.selection).filter(|feeds| !feeds.is_empty()) else {
             return;
         };
-        let synced = feeds
-            .iter()
-            .all(|id| self.watches.by_id.get(id).is_some_and(|watch| watch.synced));
+        let synced = feeds.iter().all(|id| self.watches.by_id.get(id).is_some_and(|watch| watch.synced));
         if pending || !synced || (tracked.needs_namespaces && !self.watches.namespaces_synced()) {
             return;
         }
@@ -701,22 +621,18 @@ impl Engine {
         }
     }
 
+    /// Queues a pass over a watch, or over one namespace of it. A pass over all that is under way begins again for
+    /// another such, and goes on when it will come to the namespace anyway: changes of namespaces starve nobody.
     fn queue(&mut self, reader: Reader, watch: WatchId, namespace: Option<Arc<str>>) {
-        let same = |work: &&mut Work| work.reader == reader && work.watch == watch;
-        if let Some(work) = self
-            .work
-            .iter_mut()
-            .filter(same)
-            .find(|w| w.namespace.is_none() || w.namespace == namespace)
-        {
-            work.after = None;
-        } else {
-            self.work.push_back(Work {
-                reader,
-                watch,
-                namespace,
-                after: None,
-            });
+        let mut same = self.work.iter_mut().filter(|work| work.reader == reader && work.watch == watch);
+        let covering = match &namespace {
+            None => same.find(|work| work.namespace.is_none()),
+            Some(_) => same.find(|work| work.namespace == namespace || work.is_before(namespace.as_ref())),
+        };
+        match covering {
+            Some(work) if work.namespace == namespace => work.after = None,
+            Some(_) => {}
+            None => self.work.push_back(Work { reader, watch, namespace, after: None }),
         }
     }
 
@@ -735,28 +651,18 @@ impl Engine {
     }
 
     fn queue_for_namespace(&mut self, name: &Arc<str>, relabelled: bool) {
-        if relabelled
-            || self
-                .policies
-                .values()
-                .any(|tracked| tracked.uses_namespace_object)
-        {
+        if relabelled || self.policies.values().any(|tracked| tracked.uses_namespace_object) {
             self.queue_for_namespaces(Some(name));
         }
     }
 
     fn readers(&self) -> Vec<Reader> {
-        self.policies
-            .iter()
-            .flat_map(|(key, tracked)| tracked.readers(key))
-            .collect()
+        self.policies.iter().flat_map(|(key, tracked)| tracked.readers(key)).collect()
     }
 
     fn feeds(&self, reader: &Reader) -> Vec<WatchId> {
-        let feeds = self
-            .policies
-            .get(&reader.policy)
-            .and_then(|tracked| tracked.feeds.get(&reader.selection));
+        let feeds =
+            self.policies.get(&reader.policy).and_then(|tracked| tracked.feeds.get(&reader.selection));
         feeds.into_iter().flatten().copied().collect()
     }
 }
@@ -786,9 +692,7 @@ fn match_conditions(policy: &CompiledPolicy, bindings: &mut Bindings<'_>) -> Adm
 /// `request`, as if the object was created in the state that it has.
 fn request([group, version, resource]: &[Arc<str>; 3], object: &ObjectId) -> Node {
     let map = |fields: &[(&str, &Arc<str>)]| {
-        let entries = fields
-            .iter()
-            .map(|(key, value)| ((*key).into(), Node::Str((*value).clone())));
+        let entries = fields.iter().map(|(key, value)| ((*key).into(), Node::Str((*value).clone())));
         Node::Map(entries.collect())
     };
     let empty: Arc<str> = "".into();
@@ -796,18 +700,9 @@ fn request([group, version, resource]: &[Arc<str>; 3], object: &ObjectId) -> Nod
     Node::Map(
         [
             ("operation".into(), Node::Str("CREATE".into())),
-            (
-                "kind".into(),
-                map(&[("group", group), ("version", version), ("kind", &object.kind)]),
-            ),
-            (
-                "resource".into(),
-                map(&[("group", group), ("version", version), ("resource", resource)]),
-            ),
-            (
-                "namespace".into(),
-                text(object.namespace.as_ref().unwrap_or(&empty)),
-            ),
+            ("kind".into(), map(&[("group", group), ("version", version), ("kind", &object.kind)])),
+            ("resource".into(), map(&[("group", group), ("version", version), ("resource", resource)])),
+            ("namespace".into(), text(object.namespace.as_ref().unwrap_or(&empty))),
             ("name".into(), text(&object.name)),
         ]
         .into(),
@@ -841,13 +736,7 @@ impl Tracked {
     fn replace(&mut self, policy: Arc<CompiledPolicy>, now: Timestamp) -> Vec<Transition> {
         self.policy = policy;
         self.note_needs(now);
-        let Self {
-            policy,
-            ledger,
-            feeds,
-            settled,
-            ..
-        } = self;
+        let Self { policy, ledger, feeds, settled, .. } = self;
         feeds.retain(|name, _| policy.selections.iter().any(|s| s.name == *name));
         settled.clear();
         let covered = |key: &FindingKey| covers(policy, key);
@@ -880,11 +769,7 @@ impl Tracked {
         policy: &PolicyKey,
         out: &mut Outcome,
     ) {
-        let mut key = FindingKey {
-            rule: "".into(),
-            selection: selection.clone(),
-            uid,
-        };
+        let mut key = FindingKey { rule: "".into(), selection: selection.clone(), uid };
         for rule in &self.policy.rules {
             key.rule = rule.name.clone();
             out.extend(self.ledger.forget(&key, why).map(|t| (policy.clone(), t)));
@@ -892,29 +777,15 @@ impl Tracked {
     }
 
     fn readers(&self, key: &PolicyKey) -> Vec<Reader> {
-        let names = self
-            .policy
-            .selections
-            .iter()
-            .map(|selection| selection.name.clone());
-        names
-            .map(|selection| Reader {
-                policy: key.clone(),
-                selection,
-            })
-            .collect()
+        let names = self.policy.selections.iter().map(|selection| selection.name.clone());
+        names.map(|selection| Reader { policy: key.clone(), selection }).collect()
     }
 }
 
 fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {
-    let selection = policy
-        .selections
-        .iter()
-        .position(|selection| selection.name == key.selection);
+    let selection = policy.selections.iter().position(|selection| selection.name == key.selection);
     let rule = policy.rules.iter().find(|rule| rule.name == key.rule);
-    selection
-        .zip(rule)
-        .is_some_and(|(index, rule)| rule.selections.get(index).is_some_and(|judged| *judged))
+    selection.zip(rule).is_some_and(|(index, rule)| rule.selections.get(index).is_some_and(|judged| *judged))
 }
 
 #[cfg(test)]

@@ -5,9 +5,7 @@
 pub fn fnv1a<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
     const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
     const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let bytes = texts
-        .into_iter()
-        .flat_map(|text| text.bytes().chain(std::iter::once(0xff)));
+    let bytes = texts.into_iter().flat_map(|text| text.bytes().chain(std::iter::once(0xff)));
     bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 

@@ -110,9 +110,6 @@ mod tests {
         ]);
         assert_eq!(a.to_string(), b.to_string());
         assert_eq!(a.to_string(), "a in (1,2),z");
-        assert_eq!(
-            LabelMatcher::new([Requirement::In("a".into(), set(&["x"]))]).to_string(),
-            "a=x"
-        );
+        assert_eq!(LabelMatcher::new([Requirement::In("a".into(), set(&["x"]))]).to_string(), "a=x");
     }
 }

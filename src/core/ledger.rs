@@ -87,13 +87,7 @@ impl Ledger {
                         Some(Transition::Changed(finding))
                     }
                     None => {
-                        let finding = Finding {
-                            key,
-                            severity,
-                            object: object.clone(),
-                            message,
-                            since: now,
-                        };
+                        let finding = Finding { key, severity, object: object.clone(), message, since: now };
                         Some(Transition::Opened(self.insert(Arc::new(finding))))
                     }
                 }
@@ -117,28 +111,17 @@ impl Ledger {
 
     /// Keeps only what `keep` says, for a policy that changed.
     pub fn retain(&mut self, keep: impl Fn(&FindingKey) -> bool, why: Resolution) -> Vec<Transition> {
-        let stale: Vec<FindingKey> = self
-            .open
-            .keys()
-            .chain(self.errors.keys())
-            .filter(|key| !keep(key))
-            .cloned()
-            .collect();
+        let stale: Vec<FindingKey> =
+            self.open.keys().chain(self.errors.keys()).filter(|key| !keep(key)).cloned().collect();
         stale.iter().filter_map(|key| self.forget(key, why)).collect()
     }
 
     /// A selection is complete: what an earlier process had open and nothing confirmed is resolved.
     pub fn settle(&mut self, selection: &str) -> Vec<Transition> {
-        let mut gone: Vec<FindingKey> = self
-            .unconfirmed
-            .iter()
-            .filter(|key| &*key.selection == selection)
-            .cloned()
-            .collect();
+        let mut gone: Vec<FindingKey> =
+            self.unconfirmed.iter().filter(|key| &*key.selection == selection).cloned().collect();
         gone.sort();
-        gone.iter()
-            .filter_map(|key| self.forget(key, Resolution::NotSeen))
-            .collect()
+        gone.iter().filter_map(|key| self.forget(key, Resolution::NotSeen)).collect()
     }
 
     /// Open findings, worst and oldest first.
@@ -243,11 +226,7 @@ mod tests {
     }
 
     fn key(rule: &str, uid: &str) -> FindingKey {
-        FindingKey {
-            rule: rule.into(),
-            selection: "all".into(),
-            uid: uid.into(),
-        }
+        FindingKey { rule: rule.into(), selection: "all".into(), uid: uid.into() }
     }
 
     fn object(uid: &str) -> ObjectId {
@@ -279,10 +258,7 @@ mod tests {
     fn a_finding_opens_once_changes_and_resolves_once() {
         let mut ledger = Ledger::default();
         let high = Severity::High;
-        assert!(matches!(
-            enter(&mut ledger, "r", "a", high, violation("x"), 1),
-            Some(Transition::Opened(_))
-        ));
+        assert!(matches!(enter(&mut ledger, "r", "a", high, violation("x"), 1), Some(Transition::Opened(_))));
         assert_eq!(enter(&mut ledger, "r", "a", high, violation("x"), 2), None);
         let Some(Transition::Changed(changed)) = enter(&mut ledger, "r", "a", high, violation("y"), 3) else {
             panic!("a new message is a change");
@@ -326,22 +302,8 @@ mod tests {
         let mut ledger = Ledger::default();
         enter(&mut ledger, "r", "new-low", Severity::Low, violation("x"), 9);
         enter(&mut ledger, "r", "old-low", Severity::Low, violation("x"), 1);
-        enter(
-            &mut ledger,
-            "r",
-            "new-critical",
-            Severity::Critical,
-            violation("x"),
-            8,
-        );
-        enter(
-            &mut ledger,
-            "r",
-            "old-critical",
-            Severity::Critical,
-            violation("x"),
-            2,
-        );
+        enter(&mut ledger, "r", "new-critical", Severity::Critical, violation("x"), 8);
+        enter(&mut ledger, "r", "old-critical", Severity::Critical, violation("x"), 2);
         let order: Vec<_> = ledger.open().map(|f| f.object.name.to_string()).collect();
         assert_eq!(order, ["old-critical", "new-critical", "old-low", "new-low"]);
     }
@@ -358,10 +320,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.restore(finding("stays"));
         ledger.restore(finding("went-away"));
-        assert_eq!(
-            enter(&mut ledger, "r", "stays", Severity::High, violation("x"), 50),
-            None
-        );
+        assert_eq!(enter(&mut ledger, "r", "stays", Severity::High, violation("x"), 50), None);
         assert!(ledger.settle("another-selection").is_empty());
         let settled = ledger.settle("all");
         assert_eq!(settled.len(), 1);

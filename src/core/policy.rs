@@ -41,10 +41,7 @@ impl CompiledPolicy {
         let conditions = self.match_conditions.iter().map(|condition| &condition.program);
         let variables = self.variables.iter().map(|variable| &variable.program);
         let rules = self.rules.iter().flat_map(CompiledRule::programs);
-        conditions
-            .chain(variables)
-            .chain(rules)
-            .any(|program| program.uses(root))
+        conditions.chain(variables).chain(rules).any(|program| program.uses(root))
     }
 
     /// Whether judging it needs the namespaces of the cluster.

@@ -34,38 +34,21 @@ pub struct Paths {
 impl Paths {
     /// Whole objects, without `metadata.managedFields`.
     pub fn whole() -> Self {
-        let metadata = Paths {
-            keep_rest: true,
-            children: BTreeMap::from([("managedFields".into(), None)]),
-        };
-        Paths {
-            keep_rest: true,
-            children: BTreeMap::from([("metadata".into(), Some(metadata))]),
-        }
+        let metadata = Paths { keep_rest: true, children: BTreeMap::from([("managedFields".into(), None)]) };
+        Paths { keep_rest: true, children: BTreeMap::from([("metadata".into(), Some(metadata))]) }
     }
 
     /// Only these paths. Each is a list of map keys; lists on the way are passed through element by element.
     pub fn only<'a>(paths: impl IntoIterator<Item = &'a [&'a str]>) -> Self {
-        let mut root = Paths {
-            keep_rest: false,
-            children: BTreeMap::new(),
-        };
+        let mut root = Paths { keep_rest: false, children: BTreeMap::new() };
         for path in paths {
             let mut at = &mut root;
             for key in path {
                 at = at
                     .children
                     .entry((*key).into())
-                    .or_insert_with(|| {
-                        Some(Paths {
-                            keep_rest: false,
-                            children: BTreeMap::new(),
-                        })
-                    })
-                    .get_or_insert_with(|| Paths {
-                        keep_rest: false,
-                        children: BTreeMap::new(),
-                    });
+                    .or_insert_with(|| Some(Paths { keep_rest: false, children: BTreeMap::new() }))
+                    .get_or_insert_with(|| Paths { keep_rest: false, children: BTreeMap::new() });
             }
             at.keep_rest = true;
         }
@@ -102,12 +85,7 @@ impl Projection {
     /// For objects of this kind. Items of a list carry no `apiVersion` and `kind` of their own, so both are
     /// given here.
     pub fn new(paths: Paths, api_version: &str, kind: &str) -> Self {
-        Self {
-            paths,
-            api_version: api_version.into(),
-            kind: kind.into(),
-            interner: Interner::default(),
-        }
+        Self { paths, api_version: api_version.into(), kind: kind.into(), interner: Interner::default() }
     }
 
     /// Decodes one object.
@@ -115,12 +93,8 @@ impl Projection {
     /// # Errors
     /// Only when the bytes are not what the deserializer expects, or the value is not a map.
     pub fn decode<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<ProjectedObject, D::Error> {
-        let mut root = Seed {
-            keep: Keep::Some(&self.paths),
-            interner: &self.interner,
-            depth: 0,
-        }
-        .deserialize(deserializer)?;
+        let mut root = Seed { keep: Keep::Some(&self.paths), interner: &self.interner, depth: 0 }
+            .deserialize(deserializer)?;
         let Node::Map(entries) = &mut root else {
             return Err(D::Error::custom("a Kubernetes object must be a JSON object"));
         };
@@ -134,11 +108,7 @@ impl Projection {
             redact_secret(&mut fields, &self.interner);
         }
         *entries = fields.into();
-        Ok(ProjectedObject::new(
-            root,
-            self.api_version.clone(),
-            self.kind.clone(),
-        ))
+        Ok(ProjectedObject::new(root, self.api_version.clone(), self.kind.clone()))
     }
 }
 
@@ -189,13 +159,7 @@ impl ProjectedObject {
         let mut hasher = DefaultHasher::new();
         fingerprint(&root, Position::Root, &mut hasher);
         Self {
-            id: ObjectId {
-                api_version,
-                kind,
-                namespace,
-                name,
-                uid,
-            },
+            id: ObjectId { api_version, kind, namespace, name, uid },
             resource_version,
             fingerprint: hasher.finish(),
             root,
@@ -214,10 +178,7 @@ impl ProjectedObject {
 
     /// Its name within the watch.
     pub fn key(&self) -> ObjectKey {
-        ObjectKey {
-            namespace: self.id.namespace.clone(),
-            name: self.id.name.clone(),
-        }
+        ObjectKey { namespace: self.id.namespace.clone(), name: self.id.name.clone() }
     }
 
     /// `metadata.resourceVersion`, empty when the object has none.
@@ -263,9 +224,7 @@ fn fingerprint(node: &Node, position: Position, hasher: &mut DefaultHasher) {
         Node::List(items) => {
             hasher.write_u8(6);
             hasher.write_usize(items.len());
-            items
-                .iter()
-                .for_each(|item| fingerprint(item, Position::Below, hasher));
+            items.iter().for_each(|item| fingerprint(item, Position::Below, hasher));
         }
         Node::Map(entries) => {
             hasher.write_u8(7);
@@ -292,11 +251,7 @@ struct Seed<'a> {
 
 impl<'a> Seed<'a> {
     fn below(self, keep: Keep<'a>) -> Self {
-        Seed {
-            keep,
-            depth: self.depth + 1,
-            ..self
-        }
+        Seed { keep, depth: self.depth + 1, ..self }
     }
 }
 
@@ -306,9 +261,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
         // Skipping is iterative in serde_json, building is recursive: beyond the limit only the first is safe.
         if self.depth >= MAX_DEPTH || matches!(self.keep, Keep::Nothing) {
-            return deserializer
-                .deserialize_ignored_any(IgnoredAny)
-                .map(|_| Node::Null);
+            return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Node::Null);
         }
         deserializer.deserialize_any(self)
     }
@@ -411,13 +364,9 @@ pub mod testing {
     pub fn node(json: &str) -> Node {
         let interner = Interner::default();
         let mut deserializer = serde_json::Deserializer::from_str(json);
-        Seed {
-            keep: Keep::All,
-            interner: &interner,
-            depth: 0,
-        }
-        .deserialize(&mut deserializer)
-        .expect("test JSON")
+        Seed { keep: Keep::All, interner: &interner, depth: 0 }
+            .deserialize(&mut deserializer)
+            .expect("test JSON")
     }
 
     /// A whole object from JSON that names its apiVersion and kind.
@@ -425,11 +374,7 @@ pub mod testing {
         let tree = node(json);
         let text = |key| tree.str_at(&[key]).expect("apiVersion and kind").to_string();
         let projection = Projection::new(Paths::whole(), &text("apiVersion"), &text("kind"));
-        Arc::new(
-            projection
-                .decode(&mut serde_json::Deserializer::from_str(json))
-                .expect("test object"),
-        )
+        Arc::new(projection.decode(&mut serde_json::Deserializer::from_str(json)).expect("test object"))
     }
 }
 
@@ -461,21 +406,15 @@ mod tests {
 
     #[test]
     fn only_the_named_paths_are_kept_through_lists() {
-        let paths = Paths::only([
-            &["metadata", "name"][..],
-            &["spec", "containers", "image"],
-            &["spec", "nodeName"],
-        ]);
+        let paths =
+            Paths::only([&["metadata", "name"][..], &["spec", "containers", "image"], &["spec", "nodeName"]]);
         let pod = decode(
             paths,
             r#"{"metadata":{"name":"a","labels":{"x":"y"}},"spec":{"nodeName":"n1","containers":[{"image":"i","env":[1]},{"image":"j"}]},"status":{"phase":"x"}}"#,
         );
         assert_eq!(pod.root().at(&["metadata", "labels"]), None);
         assert_eq!(pod.root().get("status"), None);
-        assert_eq!(
-            pod.root().at(&["spec", "containers"]),
-            Some(&node(r#"[{"image":"i"},{"image":"j"}]"#))
-        );
+        assert_eq!(pod.root().at(&["spec", "containers"]), Some(&node(r#"[{"image":"i"},{"image":"j"}]"#)));
     }
 
     #[test]
@@ -531,21 +470,9 @@ mod tests {
             r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s","annotations":{"kubectl.kubernetes.io/last-applied-configuration":"hunter2","a":"b"}},"data":{"password":"aHVudGVyMg=="},"stringData":{"p":"hunter2"},"type":"Opaque"}"#,
         );
         let text = format!("{:?}", secret.root());
-        assert!(
-            !text.contains("hunter2") && !text.contains("aHVudGVyMg"),
-            "{text}"
-        );
-        assert_eq!(
-            secret.root().str_at(&["data", "password"]).map(|s| &**s),
-            Some(REDACTED)
-        );
-        assert_eq!(
-            secret
-                .root()
-                .str_at(&["metadata", "annotations", "a"])
-                .map(|s| &**s),
-            Some("b")
-        );
+        assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg"), "{text}");
+        assert_eq!(secret.root().str_at(&["data", "password"]).map(|s| &**s), Some(REDACTED));
+        assert_eq!(secret.root().str_at(&["metadata", "annotations", "a"]).map(|s| &**s), Some("b"));
         assert_eq!(secret.root().str_at(&["type"]).map(|s| &**s), Some("Opaque"));
     }
 

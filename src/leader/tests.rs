@@ -33,9 +33,7 @@ impl Store {
     }
 
     fn spec(&self) -> Value {
-        self.lease
-            .as_ref()
-            .map_or(Value::Null, |lease| lease["spec"].clone())
+        self.lease.as_ref().map_or(Value::Null, |lease| lease["spec"].clone())
     }
 }
 
@@ -126,10 +124,7 @@ async fn a_lease_that_does_not_exist_is_created_and_kept() {
     assert_eq!(holds(&mut a, Duration::from_secs(3600)).await, None, "never lost");
     let spec = locked(&store).spec();
     assert_eq!(spec["holderIdentity"], "a");
-    assert_eq!(
-        (&spec["leaseTransitions"], &spec["leaseDurationSeconds"]),
-        (&json!(0), &json!(15))
-    );
+    assert_eq!((&spec["leaseTransitions"], &spec["leaseDurationSeconds"]), (&json!(0), &json!(15)));
 }
 
 /// Whatever time its holder writes into it: clocks of nodes differ.
@@ -138,15 +133,9 @@ async fn a_lease_is_taken_when_it_was_not_seen_to_change_for_its_duration() {
     for renewed in [LONG_AGO, FAR_FUTURE] {
         let store = store(Some(held_by("gone", renewed)));
         let waited = acquires(&mut elector(&store, "a")).await;
-        assert!(
-            (15..=19).contains(&waited),
-            "{waited} s with a lease of {renewed}"
-        );
+        assert!((15..=19).contains(&waited), "{waited} s with a lease of {renewed}");
         let spec = locked(&store).spec();
-        assert_eq!(
-            (&spec["holderIdentity"], &spec["leaseTransitions"]),
-            (&json!("a"), &json!(4))
-        );
+        assert_eq!((&spec["holderIdentity"], &spec["leaseTransitions"]), (&json!("a"), &json!(4)));
     }
 }
 
@@ -192,10 +181,7 @@ async fn whoever_is_overtaken_goes_on_waiting() {
     locked(&store).overtaken = 1;
     let mut a = elector(&store, "a");
     let start = Instant::now();
-    assert_eq!(
-        a.attempt().await.expect("an answer"),
-        Some("another replica".into())
-    );
+    assert_eq!(a.attempt().await.expect("an answer"), Some("another replica".into()));
     assert_eq!(locked(&store).spec()["holderIdentity"], "");
     acquires(&mut a).await;
     assert!(start.elapsed() < DURATION);

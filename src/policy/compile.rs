@@ -18,10 +18,7 @@ use crate::core::rules::{CompiledRule, Expression, MAX_MESSAGE_LEN, one_line};
 /// Compiles a policy.
 pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
     // What rules that judge a state may read; `oldObject` is null for them.
-    let compiler = || Compiler {
-        problems: Vec::new(),
-        scope: Scope::new(&Root::ALL),
-    };
+    let compiler = || Compiler { problems: Vec::new(), scope: Scope::new(&Root::ALL) };
     // One roomy stack serves the whole policy; without it each expression asks for one of its own.
     let compiled = cel::with_large_stack(|| compiler().policy(key.clone(), uid.clone(), generation, spec));
     compiled.unwrap_or_else(|_| compiler().policy(key, uid, generation, spec))
@@ -43,27 +40,17 @@ impl Compiler {
         self.unique("spec.resources", spec.resources.iter().map(|r| r.name.as_str()));
         self.unique("spec.variables", spec.variables.iter().map(|v| v.name.as_str()));
         self.unique("spec.rules", spec.rules.iter().map(|r| r.name.as_str()));
-        self.unique(
-            "spec.matchConditions",
-            spec.match_conditions.iter().map(|c| c.name.as_str()),
-        );
+        self.unique("spec.matchConditions", spec.match_conditions.iter().map(|c| c.name.as_str()));
 
-        let selections: Vec<Selection> = spec
-            .resources
-            .iter()
-            .enumerate()
-            .map(|(n, resource)| self.selection(n, resource))
-            .collect();
+        let selections: Vec<Selection> =
+            spec.resources.iter().enumerate().map(|(n, resource)| self.selection(n, resource)).collect();
 
         let mut variables = Vec::new();
         for (n, variable) in spec.variables.iter().enumerate() {
             let field = format!("spec.variables[{n}].expression");
             if let Some(program) = self.program(&field, None, &variable.expression, Want::Any) {
                 self.scope.declare(&variable.name, &program);
-                variables.push(Variable {
-                    name: variable.name.clone(),
-                    program,
-                });
+                variables.push(Variable { name: variable.name.clone(), program });
             }
         }
 
@@ -71,10 +58,7 @@ impl Compiler {
         for (n, condition) in spec.match_conditions.iter().enumerate() {
             let field = format!("spec.matchConditions[{n}].expression");
             if let Some(program) = self.program(&field, None, &condition.expression, Want::Bool) {
-                match_conditions.push(Condition {
-                    name: condition.name.as_str().into(),
-                    program,
-                });
+                match_conditions.push(Condition { name: condition.name.as_str().into(), program });
             }
         }
 
@@ -121,12 +105,7 @@ impl Compiler {
         let field = format!("spec.rules[{n}].expression");
         let validation = self.program(&field, Some(&name), &rule.expression, Want::Bool);
         let message_expression = rule.message_expression.as_ref().and_then(|source| {
-            self.program(
-                &format!("spec.rules[{n}].messageExpression"),
-                Some(&name),
-                source,
-                Want::String,
-            )
+            self.program(&format!("spec.rules[{n}].messageExpression"), Some(&name), source, Want::String)
         });
         let judged = |selection: &Selection| {
             rule.resources.is_empty() || rule.resources.iter().any(|wanted| **wanted == *selection.name)
@@ -136,10 +115,7 @@ impl Compiler {
             selections: selections.iter().map(judged).collect(),
             expression: Expression {
                 validation: validation?,
-                message: rule
-                    .message
-                    .as_deref()
-                    .map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
+                message: rule.message.as_deref().map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
                 message_expression,
             },
             name,
@@ -148,10 +124,7 @@ impl Compiler {
 
     fn selection(&mut self, n: usize, resource: &ResourceSelection) -> Selection {
         let field = format!("spec.resources[{n}]");
-        let (group, version) = resource
-            .api_version
-            .rsplit_once('/')
-            .unwrap_or(("", &resource.api_version));
+        let (group, version) = resource.api_version.rsplit_once('/').unwrap_or(("", &resource.api_version));
         let mut invalid = None;
         let mut matcher = |selector: &Option<LabelSelector>, name: &str| {
             let selector = selector.as_ref()?;
@@ -165,11 +138,7 @@ impl Compiler {
         };
         let labels = matcher(&resource.label_selector, "labelSelector");
         let namespace_labels = matcher(&resource.namespace_selector, "namespaceSelector");
-        if let Some(text) = resource
-            .field_selector
-            .as_deref()
-            .and_then(field_selector_problem)
-        {
+        if let Some(text) = resource.field_selector.as_deref().and_then(field_selector_problem) {
             invalid.get_or_insert_with(|| format!("{field}.fieldSelector: {text}"));
         }
         if let Some(text) = &invalid {
@@ -189,11 +158,7 @@ impl Compiler {
             },
             filter: NamespaceFilter {
                 labels: namespace_labels,
-                exclude: resource
-                    .exclude_namespaces
-                    .iter()
-                    .map(|name| name.as_str().into())
-                    .collect(),
+                exclude: resource.exclude_namespaces.iter().map(|name| name.as_str().into()).collect(),
             },
             invalid,
         }
@@ -272,9 +237,7 @@ fn label_matcher(selector: &LabelSelector) -> Result<LabelMatcher, (String, Stri
 fn label_key_problem(key: &str) -> Option<String> {
     let (prefix, name) = key.split_once('/').unwrap_or(("prefix.example", key));
     let prefix_fits = (1..=253).contains(&prefix.len())
-        && prefix
-            .split('.')
-            .all(|part| is_name(part, |c| c.is_ascii_lowercase() || c.is_ascii_digit(), "-"));
+        && prefix.split('.').all(|part| is_name(part, |c| c.is_ascii_lowercase() || c.is_ascii_digit(), "-"));
     if prefix_fits && is_label(name) {
         return None;
     }
@@ -308,9 +271,7 @@ fn field_selector_problem(selector: &str) -> Option<String> {
         let field = term.split_once("!=").or_else(|| term.split_once('='));
         field.is_none_or(|(name, _)| name.trim().is_empty())
     })?;
-    Some(format!(
-        "{wrong:?} is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas"
-    ))
+    Some(format!("{wrong:?} is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas"))
 }
 
 #[cfg(test)]

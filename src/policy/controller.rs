@@ -68,6 +68,7 @@ pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc
                 known.insert(key, entry);
             }
             Ok(Event::Delete(policy)) => {
+                info!(policy = policy.name_any(), "policy deleted; its findings are forgotten");
                 known.remove(&PolicyKey(policy.name_any().into()));
             }
             Err(error) => {
@@ -115,20 +116,12 @@ struct Known {
 
 /// Compiles a policy, unless this generation of it is compiled already.
 fn reconcile(known: &BTreeMap<PolicyKey, Known>, DeserializeGuard(policy): Guarded) -> (PolicyKey, Known) {
-    let meta = policy
-        .as_ref()
-        .map_or_else(|invalid| &invalid.metadata, |policy| &policy.metadata);
+    let meta = policy.as_ref().map_or_else(|invalid| &invalid.metadata, |policy| &policy.metadata);
     let key = PolicyKey(meta.name.clone().unwrap_or_default().into());
     let uid: Arc<str> = meta.uid.clone().unwrap_or_default().into();
     let generation = meta.generation.unwrap_or_default();
-    let status = policy
-        .as_ref()
-        .ok()
-        .and_then(|policy| policy.status.clone())
-        .unwrap_or_default();
-    let same = known
-        .get(&key)
-        .filter(|k| k.compiled.uid == uid && k.compiled.generation == generation);
+    let status = policy.as_ref().ok().and_then(|policy| policy.status.clone()).unwrap_or_default();
+    let same = known.get(&key).filter(|k| k.compiled.uid == uid && k.compiled.generation == generation);
     let compiled = match (same, &policy) {
         (Some(known), _) => known.compiled.clone(),
         (None, Ok(policy)) => {
@@ -141,13 +134,7 @@ fn reconcile(known: &BTreeMap<PolicyKey, Known>, DeserializeGuard(policy): Guard
             Arc::new(unreadable(key.clone(), uid, generation, &invalid.error))
         }
     };
-    (
-        key,
-        Known {
-            compiled,
-            status: Arc::new(status),
-        },
-    )
+    (key, Known { compiled, status: Arc::new(status) })
 }
 
 /// A policy that was stored under another schema: nothing of it is in force, and its status says so.
@@ -165,11 +152,7 @@ fn unreadable(key: PolicyKey, uid: Arc<str>, generation: i64, error: &str) -> Co
         match_conditions: Vec::new(),
         variables: Vec::new(),
         rules: Vec::new(),
-        problems: vec![Problem {
-            field: "spec".into(),
-            rule: None,
-            message,
-        }],
+        problems: vec![Problem { field: "spec".into(), rule: None, message }],
     }
 }
 
@@ -180,26 +163,16 @@ fn announce(publish: &watch::Sender<Published>, known: &BTreeMap<PolicyKey, Know
             && published.trouble.is_none()
             && published.policies.len() == known.len()
             && known.iter().all(|(key, k)| {
-                published
-                    .policies
-                    .get(key)
-                    .is_some_and(|before| Arc::ptr_eq(before, &k.compiled))
+                published.policies.get(key).is_some_and(|before| Arc::ptr_eq(before, &k.compiled))
             });
-        published.statuses = known
-            .iter()
-            .map(|(key, k)| (key.clone(), k.status.clone()))
-            .collect();
+        published.statuses = known.iter().map(|(key, k)| (key.clone(), k.status.clone())).collect();
         if same {
             return false;
         }
         published.loaded = true;
         published.trouble = None;
-        published.policies = Arc::new(
-            known
-                .iter()
-                .map(|(key, k)| (key.clone(), k.compiled.clone()))
-                .collect(),
-        );
+        published.policies =
+            Arc::new(known.iter().map(|(key, k)| (key.clone(), k.compiled.clone())).collect());
         true
     });
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::events::v1::Event;
 use kube::Client;
 use kube::api::{Api, ListParams};
@@ -24,6 +25,8 @@ use crate::policy::Published;
 const MAX_EVENTS: usize = 20_000;
 const PAGE: u32 = 500;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// Events are there for longer than this: for an hour, unless the API server was told otherwise.
+const EVENTS_LAST: SignedDuration = SignedDuration::from_mins(50);
 /// Between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -35,29 +38,33 @@ pub async fn restore(
     engine: &mut Engine,
 ) -> ToldByPolicy {
     let events = match read_patiently(client).await {
-        Ok(events) => events,
+        Ok(events) => Some(events),
         Err(error) => {
             metrics.error(ErrorKind::EventWrite);
             warn!(%error, "the Events of an earlier process can not be read; some findings may be announced again");
-            Vec::new()
+            None
         }
     };
-    let mut told = last_told(published, events);
-    for (key, status) in &published.statuses {
+    let complete = events.is_some();
+    let mut told = last_told(published, events.unwrap_or_default());
+    let (mut count, now) = (0, Timestamp::now());
+    for (key, policy) in published.policies.iter() {
         let told = told.entry(key.clone()).or_default();
-        for finding in status.findings.iter().filter_map(from_status) {
-            told.entry(finding.key.clone())
-                .or_insert_with(|| Arc::new(finding));
+        let mut open: HashMap<FindingKey, Arc<Finding>> = told.clone();
+        let listed = published.statuses.get(key).into_iter().flat_map(|status| &status.findings);
+        for finding in listed.filter_map(from_status).map(Arc::new) {
+            let young = now.duration_since(finding.since) < EVENTS_LAST;
+            // Of a young finding there would be an Event if it had been told.
+            if !(complete && young) {
+                told.entry(finding.key.clone()).or_insert_with(|| finding.clone());
+            }
+            open.entry(finding.key.clone()).or_insert(finding);
         }
+        count += open.len();
+        let open = open.into_values().map(Arc::unwrap_or_clone).collect();
+        engine.restore(key.clone(), policy.uid.clone(), open);
     }
-    let count: usize = told.values().map(HashMap::len).sum();
-    info!(findings = count, "restored what an earlier process told");
-    for (key, findings) in &told {
-        if let Some(policy) = published.policies.get(key) {
-            let findings = findings.values().map(|finding| (**finding).clone()).collect();
-            engine.restore(key.clone(), policy.uid.clone(), findings);
-        }
-    }
+    info!(findings = count, "restored what an earlier process had open");
     told
 }
 
@@ -80,9 +87,8 @@ async fn read_patiently(client: &Client) -> Result<Vec<Event>, String> {
 
 async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {
     let api: Api<Event> = Api::all(client.clone());
-    let mut params = ListParams::default()
-        .fields(&format!("reportingController={REPORTING_CONTROLLER}"))
-        .limit(PAGE);
+    let mut params =
+        ListParams::default().fields(&format!("reportingController={REPORTING_CONTROLLER}")).limit(PAGE);
     let mut events = Vec::new();
     loop {
         let page = api.list(&params).await?;
@@ -98,10 +104,7 @@ async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {
 fn last_told(published: &Published, events: Vec<Event>) -> ToldByPolicy {
     let mut last: BTreeMap<(PolicyKey, FindingKey), Told> = BTreeMap::new();
     for told in events.iter().filter_map(parse) {
-        let same_policy = published
-            .policies
-            .get(&told.policy)
-            .is_some_and(|p| p.uid == told.policy_uid);
+        let same_policy = published.policies.get(&told.policy).is_some_and(|p| p.uid == told.policy_uid);
         let key = (told.policy.clone(), told.finding.key.clone());
         if same_policy && last.get(&key).is_none_or(|known| known.at <= told.at) {
             last.insert(key, told);
@@ -110,10 +113,7 @@ fn last_told(published: &Published, events: Vec<Event>) -> ToldByPolicy {
     let mut by_policy = ToldByPolicy::new();
     for ((policy, key), told) in last {
         if told.opened {
-            by_policy
-                .entry(policy)
-                .or_default()
-                .insert(key, Arc::new(told.finding));
+            by_policy.entry(policy).or_default().insert(key, Arc::new(told.finding));
         }
     }
     by_policy

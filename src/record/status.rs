@@ -41,12 +41,8 @@ const CONCURRENT: usize = 8;
 
 /// Runs until `stop` changes; then writes what is owed once more and returns.
 pub async fn run(sources: Sources, mut stop: watch::Receiver<bool>) {
-    let mut recorder = Recorder {
-        started: Instant::now(),
-        sources,
-        entries: BTreeMap::new(),
-        writes: JoinSet::new(),
-    };
+    let mut recorder =
+        Recorder { started: Instant::now(), sources, entries: BTreeMap::new(), writes: JoinSet::new() };
     loop {
         let next = recorder.next_due();
         tokio::select! {
@@ -101,22 +97,14 @@ impl Recorder {
                 continue;
             }
             let entry = self.entries.entry(policy).or_default();
-            let earliest = entry
-                .last_write
-                .map_or(now, |last| last + MIN_INTERVAL)
-                .max(now + SETTLE);
+            let earliest = entry.last_write.map_or(now, |last| last + MIN_INTERVAL).max(now + SETTLE);
             entry.due = Some(entry.due.map_or(earliest, |due| due.min(earliest)));
         }
     }
 
     fn next_due(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
-        self.entries
-            .values()
-            .filter(|entry| !entry.busy)
-            .filter_map(|entry| entry.due)
-            .min()
-            .unwrap_or(far)
+        self.entries.values().filter(|entry| !entry.busy).filter_map(|entry| entry.due).min().unwrap_or(far)
     }
 
     fn write_due(&mut self, now: Instant) {
@@ -137,10 +125,7 @@ impl Recorder {
     fn write(&mut self, policy: PolicyKey, now: Instant, last_call: bool) {
         let (compiled, stored) = {
             let published = self.sources.published.borrow();
-            (
-                published.policies.get(&policy).cloned(),
-                published.statuses.get(&policy).cloned(),
-            )
+            (published.policies.get(&policy).cloned(), published.statuses.get(&policy).cloned())
         };
         let Some(compiled) = compiled else {
             self.entries.remove(&policy);
@@ -154,11 +139,8 @@ impl Recorder {
             // A policy that came in place of one of the same name has none of its status.
             (entry.uid, entry.written) = (compiled.uid.clone(), None);
         }
-        let before = entry
-            .written
-            .clone()
-            .or_else(|| stored.map(|stored| (*stored).clone()))
-            .unwrap_or_default();
+        let before =
+            entry.written.clone().or_else(|| stored.map(|stored| (*stored).clone())).unwrap_or_default();
         let Some(status) = status_of(&self.sources, &compiled, &before) else {
             return;
         };
@@ -174,10 +156,7 @@ impl Recorder {
                 entry.due = Some(now + SETTLE * 3);
                 return;
             }
-            let counts_due = entry
-                .last_write
-                .map(|last| last + COUNTS_INTERVAL)
-                .filter(|due| *due > now);
+            let counts_due = entry.last_write.map(|last| last + COUNTS_INTERVAL).filter(|due| *due > now);
             if let Some(due) = counts_due
                 && render::without_counts(&status) == render::without_counts(&before)
             {
@@ -190,11 +169,7 @@ impl Recorder {
         let client = self.sources.client.clone();
         self.writes.spawn(async move {
             let result = patch(client, &policy, &compiled.uid, &status).await;
-            Written {
-                policy,
-                status,
-                result,
-            }
+            Written { policy, status, result }
         });
     }
 
@@ -217,9 +192,7 @@ impl Recorder {
             Err(WriteError::Failed(error)) => {
                 self.sources.metrics.error(ErrorKind::StatusWrite);
                 entry.failures = entry.failures.saturating_add(1);
-                let pause = MIN_INTERVAL
-                    .saturating_mul(1 << entry.failures.min(5))
-                    .min(MAX_BACKOFF);
+                let pause = MIN_INTERVAL.saturating_mul(1 << entry.failures.min(5)).min(MAX_BACKOFF);
                 warn!(policy = %done.policy, %error, "status of MonitorPolicy can not be written; trying again");
                 entry.due = Some(Instant::now() + pause.mul_f64(0.5 + 0.5 * fastrand::f64()));
             }
@@ -265,35 +238,17 @@ fn status_of(
             return None;
         }
         for (severity, open) in Severity::ALL.into_iter().zip(report.by_severity) {
-            let label = FindingLabel {
-                policy: policy.key.to_string(),
-                severity: severity.as_str(),
-            };
+            let label = FindingLabel { policy: policy.key.to_string(), severity: severity.as_str() };
             sources.metrics.findings.get_or_create(&label).set(open as i64);
         }
-        let label = PolicyLabel {
-            policy: policy.key.to_string(),
-        };
-        sources
-            .metrics
-            .rule_errors
-            .get_or_create(&label)
-            .set(report.rule_errors as i64);
+        let label = PolicyLabel { policy: policy.key.to_string() };
+        sources.metrics.rule_errors.get_or_create(&label).set(report.rule_errors as i64);
     }
     let states = policy.selections.iter().map(|selection| {
-        let reader = Reader {
-            policy: policy.key.clone(),
-            selection: selection.name.clone(),
-        };
+        let reader = Reader { policy: policy.key.clone(), selection: selection.name.clone() };
         sources.board.selection(&reader, policy.needs_namespaces())
     });
-    Some(render::render(
-        policy,
-        report.as_ref(),
-        &states.collect::<Vec<_>>(),
-        before,
-        Timestamp::now(),
-    ))
+    Some(render::render(policy, report.as_ref(), &states.collect::<Vec<_>>(), before, Timestamp::now()))
 }
 
 async fn patch(
@@ -317,9 +272,6 @@ async fn patch(
         Ok(Ok(_)) => Ok(()),
         Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Err(WriteError::Gone),
         Ok(Err(error)) => Err(WriteError::Failed(error.to_string())),
-        Err(_) => Err(WriteError::Failed(format!(
-            "no answer within {} s",
-            WRITE_TIMEOUT.as_secs()
-        ))),
+        Err(_) => Err(WriteError::Failed(format!("no answer within {} s", WRITE_TIMEOUT.as_secs()))),
     }
 }

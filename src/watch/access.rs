@@ -21,11 +21,7 @@ pub async fn missing_verbs(client: &Client, key: &WatchKey) -> Vec<&'static str>
             missing.push(verb);
         }
     }
-    if missing.is_empty() {
-        VERBS.to_vec()
-    } else {
-        missing
-    }
+    if missing.is_empty() { VERBS.to_vec() } else { missing }
 }
 
 async fn allowed(client: &Client, key: &WatchKey, verb: &str) -> bool {
@@ -43,11 +39,8 @@ async fn allowed(client: &Client, key: &WatchKey, verb: &str) -> bool {
         ..SelfSubjectAccessReview::default()
     };
     let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let answer = tokio::time::timeout(
-        Duration::from_secs(5),
-        api.create(&PostParams::default(), &review),
-    )
-    .await;
+    let answer =
+        tokio::time::timeout(Duration::from_secs(5), api.create(&PostParams::default(), &review)).await;
     matches!(answer, Ok(Ok(review)) if review.status.as_ref().is_some_and(|status| status.allowed))
 }
 
@@ -57,11 +50,7 @@ pub fn explain(key: &WatchKey, missing: &[&str]) -> String {
         Some(namespace) => format!("in namespace {namespace}"),
         None => "in all namespaces".to_owned(),
     };
-    let scope = if key.namespaced {
-        scope
-    } else {
-        "at cluster scope".to_owned()
-    };
+    let scope = if key.namespaced { scope } else { "at cluster scope".to_owned() };
     let resource = match key.group.as_str() {
         "" => key.plural.clone(),
         group => format!("{}.{group}", key.plural),

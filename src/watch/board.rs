@@ -26,12 +26,7 @@ pub struct SelectionState {
 
 impl SelectionState {
     fn new(state: ResourceState, message: Option<String>, since: Timestamp) -> Self {
-        Self {
-            state,
-            resource: None,
-            message,
-            since,
-        }
+        Self { state, resource: None, message, since }
     }
 }
 
@@ -72,10 +67,7 @@ pub enum Health {
 impl Board {
     /// An empty board that nudges `fan` when the state of a policy's selection changed.
     pub fn new(fan: Fan) -> Self {
-        Self {
-            inner: Mutex::default(),
-            fan,
-        }
+        Self { inner: Mutex::default(), fan }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -105,27 +97,19 @@ impl Board {
         let before = std::mem::take(&mut inner.unresolved);
         for (reader, why) in unresolved {
             let (state, message) = match why {
-                Unresolved::Unknown => (
-                    ResourceState::Syncing,
-                    "reading which kinds the API server serves".to_owned(),
-                ),
+                Unresolved::Unknown => {
+                    (ResourceState::Syncing, "reading which kinds the API server serves".to_owned())
+                }
                 Unresolved::NotInstalled(text) => (ResourceState::NotInstalled, text.clone()),
                 Unresolved::Invalid(text) => (ResourceState::Invalid, text.clone()),
             };
-            let since = before
-                .get(reader)
-                .filter(|known| known.state == state)
-                .map_or(now, |known| known.since);
-            inner
-                .unresolved
-                .insert(reader.clone(), SelectionState::new(state, Some(message), since));
+            let since =
+                before.get(reader).filter(|known| known.state == state).map_or(now, |known| known.since);
+            inner.unresolved.insert(reader.clone(), SelectionState::new(state, Some(message), since));
         }
         let readers: Vec<Reader> = inner.readers();
         drop(inner);
-        readers
-            .iter()
-            .chain(before.keys())
-            .for_each(|reader| self.fan.add(&reader.policy));
+        readers.iter().chain(before.keys()).for_each(|reader| self.fan.add(&reader.policy));
     }
 
     /// Takes what a stream says. Returns whether its state changed.
@@ -145,11 +129,7 @@ impl Board {
             Health::Trouble(state, text) => (state, Some(text)),
         };
         stream.synced |= state == ResourceState::Watching;
-        let since = if stream.state.state == state {
-            stream.state.since
-        } else {
-            now
-        };
+        let since = if stream.state.state == state { stream.state.since } else { now };
         let message = match (state, message) {
             (ResourceState::Stale, Some(text)) => Some(format!("not connected since {since}: {text}")),
             (_, message) => message,
@@ -178,24 +158,15 @@ impl Board {
         if let Some(state) = inner.unresolved.get(reader) {
             return Some(state.clone());
         }
-        let own = inner
-            .streams
-            .values()
-            .filter(|stream| stream.readers.contains(reader));
+        let own = inner.streams.values().filter(|stream| stream.readers.contains(reader));
         let mut worst: Option<SelectionState> = None;
         for stream in own {
-            let state = SelectionState {
-                resource: Some(stream.resource.clone()),
-                ..stream.state.clone()
-            };
+            let state = SelectionState { resource: Some(stream.resource.clone()), ..stream.state.clone() };
             if worst.as_ref().is_none_or(|known| known.state < state.state) {
                 worst = Some(state);
             }
         }
-        let namespaces = inner
-            .namespaces
-            .filter(|_| needs_namespaces)
-            .and_then(|id| inner.streams.get(&id));
+        let namespaces = inner.namespaces.filter(|_| needs_namespaces).and_then(|id| inner.streams.get(&id));
         if let (Some(known), Some(namespaces)) = (&mut worst, namespaces)
             && known.state < namespaces.state.state
         {
@@ -208,11 +179,7 @@ impl Board {
 
     /// Watches that are complete and connected.
     pub fn running(&self) -> usize {
-        self.lock()
-            .streams
-            .values()
-            .filter(|stream| stream.state.state == ResourceState::Watching)
-            .count()
+        self.lock().streams.values().filter(|stream| stream.state.state == ResourceState::Watching).count()
     }
 }
 
@@ -232,10 +199,7 @@ mod tests {
     use super::*;
 
     fn reader() -> Reader {
-        Reader {
-            policy: crate::core::finding::PolicyKey("p".into()),
-            selection: "pods".into(),
-        }
+        Reader { policy: crate::core::finding::PolicyKey("p".into()), selection: "pods".into() }
     }
 
     fn at(second: i64) -> Timestamp {
@@ -244,17 +208,9 @@ mod tests {
 
     fn board() -> Board {
         let board = Board::new(Fan::default());
-        let streams = [
-            (WatchId(1), "pods.v1"),
-            (WatchId(2), "pods.v1"),
-            (WatchId(3), "namespaces.v1"),
-        ];
+        let streams = [(WatchId(1), "pods.v1"), (WatchId(2), "pods.v1"), (WatchId(3), "namespaces.v1")];
         let streams = streams.map(|(id, name)| {
-            let readers = if id == WatchId(3) {
-                BTreeSet::new()
-            } else {
-                BTreeSet::from([reader()])
-            };
+            let readers = if id == WatchId(3) { BTreeSet::new() } else { BTreeSet::from([reader()]) };
             (id, (name.to_owned(), readers))
         });
         board.assign(streams.into(), Some(WatchId(3)), &BTreeMap::new(), at(0));
@@ -262,10 +218,7 @@ mod tests {
     }
 
     fn state(board: &Board, needs_namespaces: bool) -> ResourceState {
-        board
-            .selection(&reader(), needs_namespaces)
-            .expect("a state")
-            .state
+        board.selection(&reader(), needs_namespaces).expect("a state").state
     }
 
     #[test]
@@ -275,11 +228,7 @@ mod tests {
         assert_eq!(state(&board, false), ResourceState::Syncing);
         board.note(WatchId(2), Health::Complete, at(1));
         assert_eq!(state(&board, false), ResourceState::Watching);
-        assert_eq!(
-            state(&board, true),
-            ResourceState::Syncing,
-            "the namespaces are not known yet"
-        );
+        assert_eq!(state(&board, true), ResourceState::Syncing, "the namespaces are not known yet");
         let refused = Health::Trouble(ResourceState::Forbidden, "may not".into());
         board.note(WatchId(3), refused, at(2));
         assert_eq!(state(&board, true), ResourceState::Forbidden);
@@ -294,10 +243,7 @@ mod tests {
         assert_eq!(state(&board, false), ResourceState::Syncing);
         board.note(WatchId(1), Health::Complete, at(2));
         assert!(board.note(WatchId(1), lost(), at(3)));
-        assert!(
-            !board.note(WatchId(1), lost(), at(9)),
-            "the same trouble again is no news"
-        );
+        assert!(!board.note(WatchId(1), lost(), at(9)), "the same trouble again is no news");
         let stale = board.selection(&reader(), false).expect("a state");
         assert_eq!((stale.state, stale.since), (ResourceState::Stale, at(3)));
         board.note(WatchId(1), Health::Connected, at(10));

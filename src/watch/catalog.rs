@@ -72,14 +72,9 @@ impl Catalog {
         crd_groups: &BTreeSet<String>,
     ) -> Self {
         let mut kinds: BTreeMap<(String, String), Vec<Served>> = BTreeMap::new();
-        let discovered = discovered
-            .into_iter()
-            .filter(|served| !crd_groups.contains(&served.group));
+        let discovered = discovered.into_iter().filter(|served| !crd_groups.contains(&served.group));
         for served in discovered.chain(defined) {
-            kinds
-                .entry((served.group.clone(), served.kind.clone()))
-                .or_default()
-                .push(served);
+            kinds.entry((served.group.clone(), served.kind.clone())).or_default().push(served);
         }
         // A stable sort keeps the server's own preference where both are equally mature.
         for versions in kinds.values_mut() {
@@ -103,11 +98,7 @@ impl Catalog {
             Some(version) => versions.iter().find(|served| served.version == *version),
         };
         let Some(served) = found else {
-            let list = versions
-                .iter()
-                .map(|served| served.version.as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
+            let list = versions.iter().map(|served| served.version.as_str()).collect::<Vec<_>>().join(", ");
             return Err(Unresolved::NotInstalled(format!(
                 "the API server does not serve {} in version {}; it serves {list}. Name one of these, or write \
                  apiVersion {:?} to follow the preferred version",
@@ -117,17 +108,12 @@ impl Catalog {
             )));
         };
         if !served.watchable {
-            let text = format!(
-                "{} can not be listed and watched; no policy can be about it",
-                served.display()
-            );
+            let text =
+                format!("{} can not be listed and watched; no policy can be about it", served.display());
             return Err(Unresolved::Invalid(text));
         }
         if !served.namespaced && !target.namespaces.is_empty() {
-            let text = format!(
-                "{} is cluster scoped; remove namespaces from the selection",
-                served.kind
-            );
+            let text = format!("{} is cluster scoped; remove namespaces from the selection", served.kind);
             return Err(Unresolved::Invalid(text));
         }
         Ok(served)
@@ -150,25 +136,16 @@ impl Catalog {
             .collect();
         if let Some(group) = elsewhere.first() {
             let group = if group.is_empty() { "the core group" } else { group };
-            return format!(
-                "{wanted} is not served; {} is a kind of {group}. {later}",
-                target.kind
-            );
+            return format!("{wanted} is not served; {} is a kind of {group}. {later}", target.kind);
         }
         if !in_group.is_empty() {
             return match nearest(&target.kind, in_group.iter().copied()) {
                 Some(near) => format!("{wanted} is not served; did you mean kind {near}? {later}"),
-                None => format!(
-                    "{wanted} is not served; its group has {}. {later}",
-                    sample(&in_group)
-                ),
+                None => format!("{wanted} is not served; its group has {}. {later}", sample(&in_group)),
             };
         }
         let groups: BTreeSet<&str> = self.kinds.keys().map(|(group, _)| group.as_str()).collect();
-        match nearest(
-            &target.group,
-            groups.into_iter().filter(|group| !group.is_empty()),
-        ) {
+        match nearest(&target.group, groups.into_iter().filter(|group| !group.is_empty())) {
             Some(near) => format!("{wanted} is not served; did you mean group {near}? {later}"),
             None => format!("{wanted} is not served, and neither is its group. {later}"),
         }
@@ -212,11 +189,7 @@ mod tests {
     }
 
     fn catalog() -> Catalog {
-        let builtin = [
-            served("", "v1", "Pod"),
-            served("", "v1", "Node"),
-            served("", "v1", "Binding"),
-        ];
+        let builtin = [served("", "v1", "Pod"), served("", "v1", "Node"), served("", "v1", "Binding")];
         let defined = [
             served("gw.example.io", "v1beta1", "Route"),
             served("gw.example.io", "v1", "Route"),
@@ -236,16 +209,11 @@ mod tests {
     fn a_star_follows_the_most_mature_version() {
         let catalog = catalog();
         assert_eq!(
-            catalog
-                .resolve(&target("gw.example.io", None, "Route"))
-                .map(|s| s.version.as_str()),
+            catalog.resolve(&target("gw.example.io", None, "Route")).map(|s| s.version.as_str()),
             Ok("v1")
         );
         let pinned = target("gw.example.io", Some("v1beta1"), "Route");
-        assert_eq!(
-            catalog.resolve(&pinned).map(|s| s.version.as_str()),
-            Ok("v1beta1")
-        );
+        assert_eq!(catalog.resolve(&pinned).map(|s| s.version.as_str()), Ok("v1beta1"));
     }
 
     #[test]
@@ -281,9 +249,6 @@ mod tests {
     #[test]
     fn nothing_is_called_missing_before_everything_was_read() {
         let empty = Catalog::default();
-        assert_eq!(
-            empty.resolve(&target("", Some("v1"), "Pod")),
-            Err(Unresolved::Unknown)
-        );
+        assert_eq!(empty.resolve(&target("", Some("v1"), "Pod")), Err(Unresolved::Unknown));
     }
 }

@@ -62,11 +62,7 @@ struct Definition {
 /// Runs until it is dropped.
 pub async fn run(settings: Settings, catalog: watch::Sender<Arc<Catalog>>) {
     let shared = Arc::new(Shared::default());
-    let definitions = key(
-        "apiextensions.k8s.io",
-        "customresourcedefinitions",
-        "CustomResourceDefinition",
-    );
+    let definitions = key("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition");
     let services = key("apiregistration.k8s.io", "apiservices", "APIService");
     tokio::join!(
         follow(
@@ -110,12 +106,7 @@ const SERVICE: &[&[&str]] = &[
 ];
 
 fn key(group: &str, plural: &str, kind: &str) -> WatchKey {
-    WatchKey {
-        group: group.into(),
-        plural: plural.into(),
-        kind: kind.into(),
-        ..WatchKey::namespaces()
-    }
+    WatchKey { group: group.into(), plural: plural.into(), kind: kind.into(), ..WatchKey::namespaces() }
 }
 
 fn projection(key: &WatchKey, paths: &[&[&str]]) -> Projection {
@@ -128,10 +119,7 @@ async fn publish(shared: &Shared, catalog: watch::Sender<Arc<Catalog>>) {
         let next = {
             let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
             let complete = state.discovered.is_some() && (state.listed || state.blind);
-            let defined = state
-                .definitions
-                .values()
-                .flat_map(|definition| definition.served.iter().cloned());
+            let defined = state.definitions.values().flat_map(|definition| definition.served.iter().cloned());
             let found = state.discovered.iter().flatten().cloned();
             Catalog::new(complete, found, defined, &state.groups)
         };
@@ -153,11 +141,7 @@ async fn ask(settings: &Settings, shared: &Shared) {
     loop {
         match tokio::time::timeout(TIMEOUT, discover(&settings.client)).await {
             Ok(Ok(found)) => {
-                shared
-                    .state
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .discovered = Some(found);
+                shared.state.lock().unwrap_or_else(PoisonError::into_inner).discovered = Some(found);
                 shared.changed.notify_one();
                 last_error = None;
             }
@@ -223,20 +207,12 @@ impl Deliver for Definitions {
             ObjectEvent::Seen(object) => {
                 let key = object.key();
                 state.unseen.remove(&key);
-                if state
-                    .definitions
-                    .get(&key)
-                    .is_some_and(|known| known.fingerprint == object.fingerprint())
+                if state.definitions.get(&key).is_some_and(|known| known.fingerprint == object.fingerprint())
                 {
                     return;
                 }
-                state
-                    .groups
-                    .extend(object.root().str_at(&["spec", "group"]).map(ToString::to_string));
-                let definition = Definition {
-                    served: served_by(&object),
-                    fingerprint: object.fingerprint(),
-                };
+                state.groups.extend(object.root().str_at(&["spec", "group"]).map(ToString::to_string));
+                let definition = Definition { served: served_by(&object), fingerprint: object.fingerprint() };
                 state.definitions.insert(key, definition);
                 // During the first list the catalog is not complete anyway.
                 if !state.listed {
@@ -274,28 +250,16 @@ impl Deliver for Definitions {
 /// What a definition serves, once the API server has established it.
 fn served_by(definition: &ProjectedObject) -> Vec<Served> {
     let root = definition.root();
-    let established = root
-        .at(&["status", "conditions"])
-        .map(Node::items)
-        .unwrap_or_default()
-        .iter()
-        .any(|condition| {
-            condition
-                .str_at(&["type"])
-                .is_some_and(|text| &**text == "Established")
-                && condition
-                    .str_at(&["status"])
-                    .is_some_and(|text| &**text == "True")
+    let established =
+        root.at(&["status", "conditions"]).map(Node::items).unwrap_or_default().iter().any(|condition| {
+            condition.str_at(&["type"]).is_some_and(|text| &**text == "Established")
+                && condition.str_at(&["status"]).is_some_and(|text| &**text == "True")
         });
     if !established {
         return Vec::new();
     }
     let text = |path: &[&str]| root.str_at(path).map(ToString::to_string).unwrap_or_default();
-    let versions = root
-        .at(&["spec", "versions"])
-        .map(Node::items)
-        .unwrap_or_default()
-        .iter();
+    let versions = root.at(&["spec", "versions"]).map(Node::items).unwrap_or_default().iter();
     versions
         .filter(|version| version.get("served") == Some(&Node::Bool(true)))
         .filter_map(|version| version.str_at(&["name"]))
@@ -317,10 +281,7 @@ struct Services {
 
 impl Services {
     fn new(shared: Arc<Shared>) -> Self {
-        Self {
-            shared,
-            known: BTreeMap::new(),
-        }
+        Self { shared, known: BTreeMap::new() }
     }
 }
 
@@ -360,9 +321,6 @@ mod tests {
         let versions = |d: &ProjectedObject| served_by(d).into_iter().map(|s| s.version).collect::<Vec<_>>();
         assert_eq!(versions(&definition("True", true)), ["v1", "v2"]);
         assert_eq!(versions(&definition("True", false)), ["v1"]);
-        assert_eq!(
-            served_by(&definition("True", false))[0].display(),
-            "routes.v1.x.io"
-        );
+        assert_eq!(served_by(&definition("True", false))[0].display(), "routes.v1.x.io");
     }
 }

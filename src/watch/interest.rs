@@ -93,10 +93,7 @@ pub fn wanted(policies: &PolicySet, catalog: &Catalog) -> Wanted {
     for (key, policy) in policies.iter().filter(|(_, policy)| !policy.suspended) {
         wanted.namespaces |= policy.needs_namespaces();
         for selection in &policy.selections {
-            let reader = Reader {
-                policy: key.clone(),
-                selection: selection.name.clone(),
-            };
+            let reader = Reader { policy: key.clone(), selection: selection.name.clone() };
             let resolved = match &selection.invalid {
                 Some(text) => Err(Unresolved::Invalid(text.clone())),
                 None => catalog.resolve(&selection.target),
@@ -126,10 +123,7 @@ fn keys(served: &Served, target: &Target) -> Vec<WatchKey> {
     for namespace in each(&target.namespaces) {
         for name in each(&target.names) {
             let name = name.map(|name| format!("metadata.name={name}"));
-            let fields = [
-                name,
-                Some(target.field_selector.clone()).filter(|text| !text.is_empty()),
-            ];
+            let fields = [name, Some(target.field_selector.clone()).filter(|text| !text.is_empty())];
             keys.push(WatchKey {
                 group: served.group.clone(),
                 version: served.version.clone(),
@@ -147,9 +141,5 @@ fn keys(served: &Served, target: &Target) -> Vec<WatchKey> {
 
 /// Group, version and plural of a watch, as `request.resource` shows them.
 pub fn resource_of(key: &WatchKey) -> [Arc<str>; 3] {
-    [
-        key.group.as_str().into(),
-        key.version.as_str().into(),
-        key.plural.as_str().into(),
-    ]
+    [key.group.as_str().into(), key.version.as_str().into(), key.plural.as_str().into()]
 }

@@ -47,8 +47,7 @@ impl Manager {
         loop {
             let set = policies.borrow_and_update().clone();
             let served = catalog.borrow_and_update().clone();
-            self.reconcile(&set, &served, &mut running, &mut streams, &mut last_id)
-                .await;
+            self.reconcile(&set, &served, &mut running, &mut streams, &mut last_id).await;
             let ended = tokio::select! {
                 changed = policies.changed() => changed.is_err(),
                 changed = catalog.changed() => changed.is_err(),
@@ -83,21 +82,10 @@ impl Manager {
             }
             keep
         });
-        for key in wanted
-            .watches
-            .keys()
-            .filter(|key| !running.contains_key(key))
-            .cloned()
-            .collect::<Vec<_>>()
+        for key in wanted.watches.keys().filter(|key| !running.contains_key(key)).cloned().collect::<Vec<_>>()
         {
             *last_id += 1;
-            running.insert(
-                key,
-                Running {
-                    id: WatchId(*last_id),
-                    stream: None,
-                },
-            );
+            running.insert(key, Running { id: WatchId(*last_id), stream: None });
         }
         let id_of = |key: &WatchKey| running.get(key).map(|watch| watch.id);
         let namespaces = id_of(&WatchKey::namespaces()).filter(|_| wanted.namespaces);
@@ -105,13 +93,7 @@ impl Manager {
             .watches
             .iter()
             .filter_map(|(key, readers)| {
-                Some((
-                    id_of(key)?,
-                    Route {
-                        readers: readers.clone(),
-                        resource: resource_of(key),
-                    },
-                ))
+                Some((id_of(key)?, Route { readers: readers.clone(), resource: resource_of(key) }))
             })
             .collect();
         let board = wanted
@@ -119,36 +101,22 @@ impl Manager {
             .iter()
             .filter_map(|(key, readers)| Some((id_of(key)?, (key.resource(), readers.clone()))))
             .collect();
-        self.settings
-            .metrics
-            .watches_wanted
-            .set(wanted.watches.len() as i64);
-        self.board
-            .assign(board, namespaces, &wanted.unresolved, Timestamp::now());
-        self.settings
-            .metrics
-            .watches_running
-            .set(self.board.running() as i64);
+        self.settings.metrics.watches_wanted.set(wanted.watches.len() as i64);
+        self.board.assign(board, namespaces, &wanted.unresolved, Timestamp::now());
+        self.settings.metrics.watches_running.set(self.board.running() as i64);
         let absent = wanted.unresolved.into_iter();
-        let absent = absent
-            .filter(|(_, why)| matches!(why, Unresolved::NotInstalled(_)))
-            .map(|(reader, _)| reader);
+        let absent =
+            absent.filter(|(_, why)| matches!(why, Unresolved::NotInstalled(_))).map(|(reader, _)| reader);
         // Before any stream of it starts, the judge knows what its events are for.
-        let assignment = Assignment {
-            policies: policies.clone(),
-            routes,
-            namespaces,
-            absent: absent.collect(),
-        };
+        let assignment =
+            Assignment { policies: policies.clone(), routes, namespaces, absent: absent.collect() };
         self.judge.assign(assignment).await;
         for (key, watch) in running.iter_mut().filter(|(_, watch)| watch.stream.is_none()) {
             info!(watch = %key, "watch started");
             let projection = Projection::new(Paths::whole(), &key.api_version(), &key.kind);
             let sink = Sink {
                 id: watch.id,
-                label: Arc::new(ResourceLabel {
-                    resource: key.resource(),
-                }),
+                label: Arc::new(ResourceLabel { resource: key.resource() }),
                 judge: self.judge.clone(),
                 board: self.board.clone(),
                 metrics: self.settings.metrics.clone(),

@@ -36,10 +36,7 @@ impl<'de> Deserialize<'de> for WatchedObject {
             resource_version: Some(object.resource_version().to_owned()),
             ..ObjectMeta::default()
         };
-        Ok(Self {
-            meta,
-            object: Arc::new(object),
-        })
+        Ok(Self { meta, object: Arc::new(object) })
     }
 }
 

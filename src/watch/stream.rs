@@ -59,9 +59,7 @@ pub trait Deliver: Send {
 pub async fn follow(settings: Settings, key: WatchKey, projection: Projection, mut deliver: impl Deliver) {
     let conversation = Arc::new(Conversation::default());
     let work = run(&settings, &key, &conversation, &mut deliver);
-    CONVERSATION
-        .scope(conversation.clone(), PROJECTION.scope(Arc::new(projection), work))
-        .await;
+    CONVERSATION.scope(conversation.clone(), PROJECTION.scope(Arc::new(projection), work)).await;
 }
 
 /// How the first list is asked for.
@@ -72,9 +70,7 @@ enum Lists {
 }
 
 async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, deliver: &mut impl Deliver) {
-    let label = ResourceLabel {
-        resource: key.resource(),
-    };
+    let label = ResourceLabel { resource: key.resource() };
     let mut lists = Lists::Streamed;
     let mut backoff = Backoff::default();
     // Each turn is one watcher; a turn ends when its state can only be mended by a fresh one.
@@ -180,9 +176,7 @@ struct Silence;
 
 async fn within<T>(listing: bool, next: impl Future<Output = T>) -> Result<T, Silence> {
     match listing {
-        true => tokio::time::timeout(LIST_SILENCE, next)
-            .await
-            .map_err(|_| Silence),
+        true => tokio::time::timeout(LIST_SILENCE, next).await.map_err(|_| Silence),
         false => Ok(next.await),
     }
 }
@@ -195,11 +189,7 @@ fn api(client: &Client, key: &WatchKey) -> Api<WatchedObject> {
         kind: key.kind.clone(),
         plural: key.plural.clone(),
     };
-    let scope = if key.namespaced {
-        Scope::Namespaced
-    } else {
-        Scope::Cluster
-    };
+    let scope = if key.namespaced { Scope::Namespaced } else { Scope::Cluster };
     let api = Api::dynamic(client.clone(), &resource, &scope);
     match &key.namespace {
         Some(namespace) => api.constrain(namespace),
@@ -275,11 +265,7 @@ fn classify(error: &watcher::Error) -> Trouble {
 /// One bounded line. Transport errors carry their reason in their sources; the bytes of objects are in none.
 fn text_of(error: &watcher::Error) -> String {
     if let Some(status) = status_of(error) {
-        let text = if status.message.is_empty() {
-            &status.reason
-        } else {
-            &status.message
-        };
+        let text = if status.message.is_empty() { &status.reason } else { &status.message };
         return one_line(text, MAX_ERROR_LEN);
     }
     let mut text = error.to_string();

@@ -35,10 +35,7 @@ pub struct Conversation {
 
 impl Default for Conversation {
     fn default() -> Self {
-        Self {
-            connected: Notify::new(),
-            pace: Mutex::new(Budget::new(BURST, INTERVAL, Instant::now())),
-        }
+        Self { connected: Notify::new(), pace: Mutex::new(Budget::new(BURST, INTERVAL, Instant::now())) }
     }
 }
 
@@ -46,11 +43,7 @@ impl Conversation {
     /// Waits for its turn. A server that ends watches cleanly at once is asked again at once by the watcher;
     /// without this that is a loop of thousands of requests a second.
     async fn pace(&self) {
-        let pause = self
-            .pace
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .wait(Instant::now());
+        let pause = self.pace.lock().unwrap_or_else(PoisonError::into_inner).wait(Instant::now());
         if !pause.is_zero() {
             tokio::time::sleep(pause.mul_f64(1.0 + 0.2 * fastrand::f64())).await;
         }
@@ -65,10 +58,7 @@ impl<S> Layer<S> for Observe {
     type Service = Observed<S>;
 
     fn layer(&self, inner: S) -> Observed<S> {
-        Observed {
-            inner,
-            metrics: self.0.clone(),
-        }
+        Observed { inner, metrics: self.0.clone() }
     }
 }
 
@@ -108,10 +98,7 @@ where
                 Ok(response) => response.status().as_u16().to_string(),
                 Err(_) => "none".to_owned(),
             };
-            metrics
-                .requests
-                .get_or_create(&RequestLabel { verb, resource, code })
-                .inc();
+            metrics.requests.get_or_create(&RequestLabel { verb, resource, code }).inc();
             if let (Ok(response), Some(conversation)) = (&result, conversation)
                 && response.status().is_success()
             {
@@ -146,9 +133,7 @@ fn describe(method: &Method, uri: &http::Uri) -> (&'static str, String) {
         ("", Some(sub)) => format!("{plural}/{sub}"),
         (group, Some(sub)) => format!("{plural}.{group}/{sub}"),
     };
-    let watching = uri
-        .query()
-        .is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
+    let watching = uri.query().is_some_and(|query| query.split('&').any(|pair| pair == "watch=true"));
     let verb = match (method.as_str(), rest.len()) {
         ("GET", _) if watching => "watch",
         ("GET", 1) => "list",
@@ -171,12 +156,7 @@ mod tests {
         let cases = [
             ("GET", "/api/v1/pods?watch=true&x=y", "watch", "pods"),
             ("GET", "/api/v1/namespaces/a/pods?limit=500", "list", "pods"),
-            (
-                "GET",
-                "/apis/apps/v1/namespaces/a/deployments/b",
-                "get",
-                "deployments.apps",
-            ),
+            ("GET", "/apis/apps/v1/namespaces/a/deployments/b", "get", "deployments.apps"),
             (
                 "PATCH",
                 "/apis/polywatch.dev/v1alpha1/monitorpolicies/p/status",
@@ -185,22 +165,13 @@ mod tests {
             ),
             ("GET", "/api/v1/namespaces", "list", "namespaces"),
             ("GET", "/api/v1/namespaces/a", "get", "namespaces"),
-            (
-                "POST",
-                "/apis/events.k8s.io/v1/namespaces/a/events",
-                "create",
-                "events.events.k8s.io",
-            ),
+            ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", "create", "events.events.k8s.io"),
             ("GET", "/apis", "get", "discovery"),
             ("GET", "/version", "get", "none"),
         ];
         for (method, uri, verb, resource) in cases {
             let method: Method = method.parse().expect("method");
-            assert_eq!(
-                describe(&method, &uri.parse().expect("uri")),
-                (verb, resource.to_owned()),
-                "{uri}"
-            );
+            assert_eq!(describe(&method, &uri.parse().expect("uri")), (verb, resource.to_owned()), "{uri}");
         }
     }
 }

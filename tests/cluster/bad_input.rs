@@ -30,9 +30,7 @@ async fn running() -> &'static Running {
     RUNNING
         .get_or_init(|| async {
             let (cluster, operator) = start_with_operator().await;
-            cluster
-                .apply_yaml(&custom_kind("bad", "Blob", &[("v1", true)]))
-                .await;
+            cluster.apply_yaml(&custom_kind("bad", "Blob", &[("v1", true)])).await;
             Running { cluster, operator }
         })
         .await
@@ -41,8 +39,7 @@ async fn running() -> &'static Running {
 impl Running {
     /// A namespace with a ConfigMap `object`, whose `data` is `{a: b}`.
     async fn namespace(&self, name: &str) {
-        self.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
-            .await;
+        self.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).await;
         self.apply(config_map(name, "object", json!({"a": "b"}))).await;
     }
 
@@ -108,11 +105,7 @@ fn rule<'a>(status: &'a MonitorPolicyStatus, name: &str) -> &'a RuleStatus {
 }
 
 fn open_rules(status: &MonitorPolicyStatus) -> BTreeSet<String> {
-    status
-        .findings
-        .iter()
-        .map(|finding| finding.rule.clone())
-        .collect()
+    status.findings.iter().map(|finding| finding.rule.clone()).collect()
 }
 
 /// Whether a policy is not Ready for this reason, with all of `parts` in its message.
@@ -128,50 +121,25 @@ async fn a_rule_that_does_not_compile_is_pointed_at_and_the_others_go_on() {
     let running = running().await;
     running.namespace("compile").await;
     let rules = |second: &str| json!([violated("first"), {"name": "second", "expression": second}, violated("third")]);
-    running
-        .policy(
-            "compile-neighbour",
-            "compile",
-            json!([violated("only")]),
-            json!({}),
-        )
-        .await;
-    running
-        .policy(
-            "compile",
-            "compile",
-            rules("object.data.a ==\n  'b' &&"),
-            json!({}),
-        )
-        .await;
+    running.policy("compile-neighbour", "compile", json!([violated("only")]), json!({})).await;
+    running.policy("compile", "compile", rules("object.data.a ==\n  'b' &&"), json!({})).await;
 
     let all =
         |status: &MonitorPolicyStatus| status.summary.open_findings == 2 && is(status, "Ready", "False");
-    let status = running
-        .cluster
-        .status_when("compile", "two rules are in force", all)
-        .await;
+    let status = running.cluster.status_when("compile", "two rules are in force", all).await;
     let (_, reason, message) = condition(&status, "Ready");
     assert_eq!(reason, "InvalidSpec");
-    assert_eq!(
-        message,
-        "spec.rules[1].expression: the expression ends too early (at 2:9)"
-    );
+    assert_eq!(message, "spec.rules[1].expression: the expression ends too early (at 2:9)");
     assert_eq!(open_rules(&status), names(["first", "third"]));
     assert_eq!(rule(&status, "second").last_error.as_deref(), Some(message));
     assert!(is(&status, "Compliant", "False"));
     let neighbour = running.cluster.ready("compile-neighbour").await;
     assert_eq!(open_rules(&neighbour), names(["only"]));
 
-    running
-        .policy("compile", "compile", rules("object.data.a == 'c'"), json!({}))
-        .await;
+    running.policy("compile", "compile", rules("object.data.a == 'c'"), json!({})).await;
     let repaired =
         |status: &MonitorPolicyStatus| is(status, "Ready", "True") && status.summary.open_findings == 3;
-    running
-        .cluster
-        .status_when("compile", "it is repaired", repaired)
-        .await;
+    running.cluster.status_when("compile", "it is repaired", repaired).await;
 }
 
 #[tokio::test]
@@ -185,17 +153,9 @@ async fn what_is_wrong_with_an_expression_is_said_in_words() {
         chain
     };
     let cases = [
-        (
-            "int",
-            "1 + 1",
-            "this is a number (at 1:3), want a bool; compare it with something",
-        ),
+        ("int", "1 + 1", "this is a number (at 1:3), want a bool; compare it with something"),
         ("text", "'a'", "this is a string (at 1:1), want a bool"),
-        (
-            "root",
-            "objct.data.a == 'b'",
-            "there is no variable `objct` (at 1:1); did you mean `object`?",
-        ),
+        ("root", "objct.data.a == 'b'", "there is no variable `objct` (at 1:1); did you mean `object`?"),
         (
             "variable",
             "variables.limt > 1",
@@ -206,11 +166,7 @@ async fn what_is_wrong_with_an_expression_is_said_in_words() {
             "object.data.a.startWith('b')",
             "there is no function `startWith` (at 1:24); did you mean `startsWith`?",
         ),
-        (
-            "pattern",
-            "object.data.a.matches('(')",
-            "this is not a regular expression (RE2 syntax) (at 1:23)",
-        ),
+        ("pattern", "object.data.a.matches('(')", "this is not a regular expression (RE2 syntax) (at 1:23)"),
         (
             "authorizer",
             "authorizer.path('/x').check('get').allowed()",
@@ -221,35 +177,23 @@ async fn what_is_wrong_with_an_expression_is_said_in_words() {
             "request.userInfo.username == 'a'",
             "`request.userInfo` exists only while a request is admitted (at 1:8)",
         ),
-        (
-            "sum",
-            &chain("1+", "1==1"),
-            "operations are nested more than 200 deep",
-        ),
+        ("sum", &chain("1+", "1==1"), "operations are nested more than 200 deep"),
         ("call", &chain("size([", "1"), "nested"),
         ("junk", &chain("🚦\u{1}", "1"), "unexpected character"),
     ];
     for (name, expression, _) in &cases {
         let rules = json!([{"name": "wrong", "expression": expression}, violated("other")]);
         let further = json!({"variables": [{"name": "limit", "expression": "5"}]});
-        running
-            .policy(&format!("words-{name}"), "words", rules, further)
-            .await;
+        running.policy(&format!("words-{name}"), "words", rules, further).await;
     }
     for (name, _, text) in &cases {
         let parts = ["spec.rules[0].expression: ", text];
         let told = |status: &MonitorPolicyStatus| {
             refused(status, "InvalidSpec", &parts) && open_rules(status) == names(["other"])
         };
-        let status = running
-            .cluster
-            .status_when(&format!("words-{name}"), text, told)
-            .await;
+        let status = running.cluster.status_when(&format!("words-{name}"), text, told).await;
         let (_, _, message) = condition(&status, "Ready");
-        assert!(
-            message.len() <= 1024 && !message.contains(char::is_control),
-            "{message:?}"
-        );
+        assert!(message.len() <= 1024 && !message.contains(char::is_control), "{message:?}");
     }
 }
 
@@ -261,21 +205,12 @@ async fn a_policy_without_all_of_its_match_conditions_judges_nothing() {
         {"name": "good", "expression": "true"},
         {"name": "bad", "expression": "object.data.a = 'b'"},
     ]});
-    running
-        .policy("conditions", "conditions", json!([violated("rule")]), conditions)
-        .await;
-    let parts = [
-        "spec.matchConditions[1].expression: ",
-        "two things are compared with `==`",
-        "(at 1:15)",
-    ];
+    running.policy("conditions", "conditions", json!([violated("rule")]), conditions).await;
+    let parts = ["spec.matchConditions[1].expression: ", "two things are compared with `==`", "(at 1:15)"];
     let told = |status: &MonitorPolicyStatus| {
         refused(status, "InvalidSpec", &parts) && in_state(status, "maps", ResourceState::Watching)
     };
-    let status = running
-        .cluster
-        .status_when("conditions", "it says why", told)
-        .await;
+    let status = running.cluster.status_when("conditions", "it says why", told).await;
     assert_eq!(status.summary.open_findings, 0, "{status:?}");
     assert!(is(&status, "Compliant", "Unknown"), "{status:?}");
 }
@@ -286,10 +221,7 @@ async fn a_rule_that_fails_on_an_object_is_an_error_and_no_verdict() {
     running.namespace("fails").await;
     let numbers: Vec<usize> = (0..20_000).collect();
     running
-        .post(
-            "/apis/bad.example.io/v1/namespaces/fails/blobs",
-            &blob("fails", "many", json!({"n": numbers})),
-        )
+        .post("/apis/bad.example.io/v1/namespaces/fails/blobs", &blob("fails", "many", json!({"n": numbers})))
         .await;
     let rules = json!([
         {"name": "not-bool", "expression": "object.spec.n"},
@@ -299,9 +231,7 @@ async fn a_rule_that_fails_on_an_object_is_an_error_and_no_verdict() {
         violated("after"),
     ]);
     let resources = json!([{"name": "blobs", "apiVersion": "bad.example.io/v1", "kind": "Blob", "namespaces": ["fails"]}]);
-    running
-        .apply(policy("fails", json!({"resources": resources, "rules": rules})))
-        .await;
+    running.apply(policy("fails", json!({"resources": resources, "rules": rules}))).await;
     let judged =
         |status: &MonitorPolicyStatus| is(status, "Ready", "True") && status.summary.open_findings == 1;
     let status = running.cluster.status_when("fails", "it is judged", judged).await;
@@ -321,23 +251,13 @@ async fn a_rule_that_fails_on_an_object_is_an_error_and_no_verdict() {
 
     // Errors alone are not compliance either.
     let rules = json!([{"name": "no-key", "expression": "object.spec.missing == 1"}]);
-    running
-        .apply(policy("fails", json!({"resources": resources, "rules": rules})))
-        .await;
+    running.apply(policy("fails", json!({"resources": resources, "rules": rules}))).await;
     let unknown = |status: &MonitorPolicyStatus| is(status, "Compliant", "Unknown");
-    let status = running
-        .cluster
-        .status_when("fails", "only the error is left", unknown)
-        .await;
+    let status = running.cluster.status_when("fails", "only the error is left", unknown).await;
     assert_eq!(condition(&status, "Compliant").1, "RuleErrors");
     let metric = eventually("the error is in the metrics", PATIENCE, async || {
-        let metric = running
-            .operator
-            .metric("polywatch_rule_errors", &[("policy", "fails")])
-            .await;
-        metric
-            .filter(|&errors| errors == 1.0)
-            .ok_or_else(|| format!("it is {metric:?}"))
+        let metric = running.operator.metric("polywatch_rule_errors", &[("policy", "fails")]).await;
+        metric.filter(|&errors| errors == 1.0).ok_or_else(|| format!("it is {metric:?}"))
     });
     metric.await;
 }
@@ -359,10 +279,7 @@ async fn a_message_expression_that_fails_leaves_the_message() {
     ]);
     running.policy("messages", "messages", rules, json!({})).await;
     let all = |status: &MonitorPolicyStatus| status.summary.open_findings == 8;
-    let status = running
-        .cluster
-        .status_when("messages", "all rules are in force", all)
-        .await;
+    let status = running.cluster.status_when("messages", "all rules are in force", all).await;
     for finding in &status.findings {
         let expected = match finding.rule.as_str() {
             "good" => "from b",
@@ -389,30 +306,10 @@ async fn a_kind_with_a_typo_is_answered_with_what_is_near() {
             "Blop",
             "bad.example.io/v1 Blop is not served; did you mean kind Blob?",
         ),
-        (
-            "plural",
-            "apps/v1",
-            "Deployments",
-            "did you mean kind Deployment?",
-        ),
-        (
-            "group",
-            "bad.exmple.io/*",
-            "Blob",
-            "Blob is a kind of bad.example.io",
-        ),
-        (
-            "both",
-            "bad.exmple.io/v1",
-            "Blop",
-            "did you mean group bad.example.io?",
-        ),
-        (
-            "moved",
-            "extensions/v1beta1",
-            "Deployment",
-            "Deployment is a kind of apps",
-        ),
+        ("plural", "apps/v1", "Deployments", "did you mean kind Deployment?"),
+        ("group", "bad.exmple.io/*", "Blob", "Blob is a kind of bad.example.io"),
+        ("both", "bad.exmple.io/v1", "Blop", "did you mean group bad.example.io?"),
+        ("moved", "extensions/v1beta1", "Deployment", "Deployment is a kind of apps"),
         ("core", "apps/v1", "Pod", "Pod is a kind of the core group"),
         (
             "version",
@@ -420,12 +317,7 @@ async fn a_kind_with_a_typo_is_answered_with_what_is_near() {
             "Deployment",
             "it serves v1. Name one of these, or write apiVersion \"apps/*\"",
         ),
-        (
-            "nothing",
-            "nobody.knows.this/v1",
-            "Thing",
-            "is not served, and neither is its group",
-        ),
+        ("nothing", "nobody.knows.this/v1", "Thing", "is not served, and neither is its group"),
     ];
     for (name, version, kind, _) in cases {
         let resources = json!([{"name": "typo", "apiVersion": version, "kind": kind}]);
@@ -440,10 +332,7 @@ async fn a_kind_with_a_typo_is_answered_with_what_is_near() {
         let told = |status: &MonitorPolicyStatus| {
             refused(status, "NotInstalled", &[text]) && in_state(status, "typo", ResourceState::NotInstalled)
         };
-        let status = running
-            .cluster
-            .status_when(&format!("typo-{name}"), text, told)
-            .await;
+        let status = running.cluster.status_when(&format!("typo-{name}"), text, told).await;
         assert!(is(&status, "Compliant", "Unknown"), "{status:?}");
     }
 }
@@ -528,10 +417,7 @@ async fn a_selector_that_selects_nothing_possible_is_pointed_at_and_other_resour
                 && in_state(status, "good", ResourceState::Watching)
                 && offenders(status) == names(["selectors/object"])
         };
-        running
-            .cluster
-            .status_when(&format!("selectors-{name}"), text, told)
-            .await;
+        running.cluster.status_when(&format!("selectors-{name}"), text, told).await;
     }
 }
 
@@ -541,11 +427,7 @@ async fn large_and_deep_objects_are_judged_like_any_other() {
     running.namespace("shapes").await;
     let path = "/apis/bad.example.io/v1/namespaces/shapes/blobs";
     let large = |name: &str| {
-        let object = blob(
-            "shapes",
-            name,
-            json!({"mark": "bad", "text": "x".repeat(1_400_000)}),
-        );
+        let object = blob("shapes", name, json!({"mark": "bad", "text": "x".repeat(1_400_000)}));
         assert!(object.to_string().len() > 1_400_000);
         object
     };
@@ -557,13 +439,7 @@ async fn large_and_deep_objects_are_judged_like_any_other() {
     // One of each in the first list of the watch, one of each as a change.
     running.post(path, &large("large-before")).await;
     running.post(path, &deep("deep-before")).await;
-    running
-        .apply(config_map(
-            "shapes",
-            "large-map",
-            json!({"text": "x".repeat(1_000_000)}),
-        ))
-        .await;
+    running.apply(config_map("shapes", "large-map", json!({"text": "x".repeat(1_000_000)}))).await;
     let resources = json!([
         {"name": "blobs", "apiVersion": "bad.example.io/v1", "kind": "Blob", "namespaces": ["shapes"]},
         {"name": "maps", "apiVersion": "v1", "kind": "ConfigMap", "namespaces": ["shapes"], "names": ["large-map"]},
@@ -572,25 +448,12 @@ async fn large_and_deep_objects_are_judged_like_any_other() {
         {"name": "mark", "resources": ["blobs"], "expression": "object.spec.mark == 'good'"},
         {"name": "text", "resources": ["maps"], "expression": "object.data.text.size() < 1000", "messageExpression": "object.data.text"},
     ]);
-    running
-        .apply(policy("shapes", json!({"resources": resources, "rules": rules})))
-        .await;
+    running.apply(policy("shapes", json!({"resources": resources, "rules": rules}))).await;
     let before = names(["shapes/large-before", "shapes/deep-before", "shapes/large-map"]);
     let listed = |status: &MonitorPolicyStatus| is(status, "Ready", "True") && offenders(status) == before;
-    let status = running
-        .cluster
-        .status_when("shapes", "what was there is judged", listed)
-        .await;
-    let text = status
-        .findings
-        .iter()
-        .find(|finding| finding.rule == "text")
-        .expect("a finding");
-    assert!(
-        text.message.ends_with("x…") && text.message.len() <= 512,
-        "{}",
-        text.message
-    );
+    let status = running.cluster.status_when("shapes", "what was there is judged", listed).await;
+    let text = status.findings.iter().find(|finding| finding.rule == "text").expect("a finding");
+    assert!(text.message.ends_with("x…") && text.message.len() <= 512, "{}", text.message);
 
     running.post(path, &large("large-after")).await;
     running.post(path, &deep("deep-after")).await;
@@ -600,21 +463,12 @@ async fn large_and_deep_objects_are_judged_like_any_other() {
             && found.contains("shapes/deep-after")
             && found.is_superset(&before)
     };
-    let status = running
-        .cluster
-        .status_when("shapes", "what came later is judged", all)
-        .await;
+    let status = running.cluster.status_when("shapes", "what came later is judged", all).await;
     assert_eq!(status.summary.rule_errors, 0, "{:?}", status.rules);
     assert!(is(&status, "Ready", "True"), "{status:?}");
-    running
-        .cluster
-        .delete_yaml(&blob("shapes", "deep-after", json!({})).to_string())
-        .await;
+    running.cluster.delete_yaml(&blob("shapes", "deep-after", json!({})).to_string()).await;
     let gone = |status: &MonitorPolicyStatus| !offenders(status).contains("shapes/deep-after");
-    running
-        .cluster
-        .status_when("shapes", "a deletion is noticed", gone)
-        .await;
+    running.cluster.status_when("shapes", "a deletion is noticed", gone).await;
 }
 
 #[tokio::test]
@@ -626,9 +480,7 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
     let text = "尺寸🚦é\u{202e}\r\n\t\u{1}\u{7f}\u{85}\u{2028}\u{feff}\u{fffe}\u{ffff}".repeat(200);
     let long = |character: &str| character.repeat(253);
     let map = config_map(&namespace, &long("o"), json!({"text": text, "one": "\u{1}"}));
-    running
-        .post(&format!("/api/v1/namespaces/{namespace}/configmaps"), &map)
-        .await;
+    running.post(&format!("/api/v1/namespaces/{namespace}/configmaps"), &map).await;
     let written: String = text.chars().take(512).collect();
     let rule = |name: &str, expression: &str| json!({"name": name, "expression": "false", "messageExpression": expression, "message": written});
     let rule_name = "r".repeat(63);
@@ -645,22 +497,14 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
     }]);
     let name = long("p");
     let texts = policy(&name, json!({"resources": resources, "rules": rules}));
-    running
-        .post("/apis/polywatch.dev/v1alpha1/monitorpolicies", &texts)
-        .await;
+    running.post("/apis/polywatch.dev/v1alpha1/monitorpolicies", &texts).await;
     let found =
         |status: &MonitorPolicyStatus| is(status, "Ready", "True") && status.summary.open_findings == 3;
-    let status = running
-        .cluster
-        .status_when(&name, "three findings are open", found)
-        .await;
+    let status = running.cluster.status_when(&name, "three findings are open", found).await;
     let fits = |text: &str, most: usize| {
         let control =
             |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}');
-        assert!(
-            !text.is_empty() && text.len() <= most && !text.contains(control),
-            "{text:?}"
-        );
+        assert!(!text.is_empty() && text.len() <= most && !text.contains(control), "{text:?}");
     };
     for finding in &status.findings {
         fits(&finding.message, 512);
@@ -668,52 +512,30 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
     }
     let message = |name: &str| {
         let finding = status.findings.iter().find(|finding| finding.rule == name);
-        finding
-            .map(|finding| finding.message.as_str())
-            .unwrap_or_default()
+        finding.map(|finding| finding.message.as_str()).unwrap_or_default()
     };
     assert!(message(&rule_name).starts_with("尺寸🚦é"), "{status:?}");
     assert!(message("static").starts_with("尺寸🚦é"), "{status:?}");
-    fits(
-        self::rule(&status, "error")
-            .last_error
-            .as_deref()
-            .unwrap_or_default(),
-        512,
-    );
+    fits(self::rule(&status, "error").last_error.as_deref().unwrap_or_default(), 512);
 
     let events: Api<Event> = Api::all(running.cluster.admin().await);
     let params = ListParams::default().fields("reason=FindingOpened");
     eventually("six Events tell of the findings", PATIENCE, async || {
         let events = events.list(&params).await.map_err(|e| e.to_string())?;
         let about = |event: &Event, names: &[&String]| {
-            let name = event
-                .regarding
-                .as_ref()
-                .and_then(|object| object.name.clone())
-                .unwrap_or_default();
+            let name = event.regarding.as_ref().and_then(|object| object.name.clone()).unwrap_or_default();
             names.contains(&&name)
         };
-        let told: Vec<&Event> = events
-            .iter()
-            .filter(|event| about(event, &[&name, &long("o")]))
-            .collect();
+        let told: Vec<&Event> = events.iter().filter(|event| about(event, &[&name, &long("o")])).collect();
         for event in &told {
             let note = event.note.as_deref().unwrap_or_default();
             fits(note, 1024);
             assert!(note.ends_with(')'), "what the Event is about is cut off: {note}");
         }
-        if told.len() == 6 {
-            Ok(())
-        } else {
-            Err(format!("{told:#?}"))
-        }
+        if told.len() == 6 { Ok(()) } else { Err(format!("{told:#?}")) }
     })
     .await;
-    running
-        .cluster
-        .kubectl(&["describe", "monitorpolicy", &name])
-        .await;
+    running.cluster.kubectl(&["describe", "monitorpolicy", &name]).await;
 }
 
 /// Rules that would print a Secret in every way that a rule can.
@@ -739,51 +561,28 @@ spec:
 async fn the_values_of_secrets_are_shown_nowhere_not_even_in_a_debug_log() {
     let cluster = ControlPlane::start().await;
     cluster.install_crds().await;
-    let start = || {
-        Operator::with(&cluster, &cluster.admin_kubeconfig())
-            .env("RUST_LOG", "debug")
-            .start()
-    };
+    let start = || Operator::with(&cluster, &cluster.admin_kubeconfig()).env("RUST_LOG", "debug").start();
     let mut operator = start();
     operator.wait_ready().await;
-    cluster
-        .apply_yaml("{apiVersion: v1, kind: Namespace, metadata: {name: vault}}")
-        .await;
+    cluster.apply_yaml("{apiVersion: v1, kind: Namespace, metadata: {name: vault}}").await;
     // By kubectl, which keeps a copy of what it applied in an annotation.
     let apply = async |value: &str| {
         let literal = format!("--from-literal=password={value}");
-        let secret = [
-            "-n",
-            "vault",
-            "create",
-            "secret",
-            "generic",
-            "key",
-            &literal,
-            "--dry-run=client",
-            "-o",
-            "yaml",
-        ];
+        let secret =
+            ["-n", "vault", "create", "secret", "generic", "key", &literal, "--dry-run=client", "-o", "yaml"];
         let file = std::env::temp_dir().join(format!("polywatch-test-{}-{value}.yaml", std::process::id()));
         std::fs::write(&file, cluster.kubectl(&secret).await).expect("the file is written");
-        let applied = cluster
-            .try_kubectl(&["apply", "-f", &file.display().to_string()])
-            .await;
+        let applied = cluster.try_kubectl(&["apply", "-f", &file.display().to_string()]).await;
         std::fs::remove_file(&file).expect("the file is there");
         applied.expect("the Secret is applied");
     };
     // The same in base 64, as the API has it.
-    let needles = [
-        ("hunter2-first", "aHVudGVyMi1maXJzdA"),
-        ("hunter2-second", "aHVudGVyMi1zZWNvbmQ"),
-    ];
+    let needles = [("hunter2-first", "aHVudGVyMi1maXJzdA"), ("hunter2-second", "aHVudGVyMi1zZWNvbmQ")];
     apply(needles[0].0).await;
     cluster.apply_yaml(SECRETS).await;
     let judged =
         |status: &MonitorPolicyStatus| status.summary.open_findings == 5 && is(status, "Ready", "True");
-    let status = cluster
-        .status_when("secrets", "all rules are judged", judged)
-        .await;
+    let status = cluster.status_when("secrets", "all rules are judged", judged).await;
     let message = |rule: &str| {
         let finding = status.findings.iter().find(|finding| finding.rule == rule);
         finding.map(|finding| finding.message.clone()).unwrap_or_default()
@@ -791,79 +590,42 @@ async fn the_values_of_secrets_are_shown_nowhere_not_even_in_a_debug_log() {
     assert_eq!(message("plain"), "it is <redacted>");
     assert_eq!(message("joined"), "password is <redacted>");
     assert_eq!(status.summary.rule_errors, 3, "{:?}", status.rules);
-    eventually(
-        "Events on the Secret tell of all findings",
-        PATIENCE,
-        async || {
-            let told = cluster.events("Secret", "key", "FindingOpened").await.len();
-            if told == 5 {
-                Ok(())
-            } else {
-                Err(format!("{told} do"))
-            }
-        },
-    )
+    eventually("Events on the Secret tell of all findings", PATIENCE, async || {
+        let told = cluster.events("Secret", "key", "FindingOpened").await.len();
+        if told == 5 { Ok(()) } else { Err(format!("{told} do")) }
+    })
     .await;
 
     // A change, and then the first list of another process.
-    let seen = operator
-        .metric("polywatch_events_processed_total", &[("resource", "secrets.v1")])
-        .await;
+    let seen = operator.metric("polywatch_events_processed_total", &[("resource", "secrets.v1")]).await;
     apply(needles[1].0).await;
     eventually("the change is seen", PATIENCE, async || {
-        let now = operator
-            .metric("polywatch_events_processed_total", &[("resource", "secrets.v1")])
-            .await;
-        if now > seen {
-            Ok(())
-        } else {
-            Err(format!("{now:?} events, as before"))
-        }
+        let now = operator.metric("polywatch_events_processed_total", &[("resource", "secrets.v1")]).await;
+        if now > seen { Ok(()) } else { Err(format!("{now:?} events, as before")) }
     })
     .await;
-    let mut shown = vec![
-        ("the metrics", operator.metrics().await),
-        ("the log", operator.log()),
-    ];
+    let mut shown = vec![("the metrics", operator.metrics().await), ("the log", operator.log())];
     assert!(operator.terminate().await.success());
     let mut operator = start();
     operator.wait_ready().await;
     eventually("the new process judges the Secret", PATIENCE, async || {
-        let errors = operator
-            .metric("polywatch_rule_errors", &[("policy", "secrets")])
-            .await;
-        if errors == Some(3.0) {
-            Ok(())
-        } else {
-            Err(format!("{errors:?}"))
-        }
+        let errors = operator.metric("polywatch_rule_errors", &[("policy", "secrets")]).await;
+        if errors == Some(3.0) { Ok(()) } else { Err(format!("{errors:?}")) }
     })
     .await;
     shown.push(("the metrics after a restart", operator.metrics().await));
     shown.push(("the log after a restart", operator.log()));
-    shown.push((
-        "the policy",
-        cluster.kubectl(&["get", "monitorpolicies", "-o", "yaml"]).await,
-    ));
-    shown.push((
-        "the Events",
-        cluster.kubectl(&["get", "events", "-A", "-o", "yaml"]).await,
-    ));
+    shown.push(("the policy", cluster.kubectl(&["get", "monitorpolicies", "-o", "yaml"]).await));
+    shown.push(("the Events", cluster.kubectl(&["get", "events", "-A", "-o", "yaml"]).await));
     for (what, text) in &shown {
         for needle in needles.iter().flat_map(|(plain, encoded)| [plain, encoded]) {
             let line = text.lines().find(|line| line.contains(needle));
             assert_eq!(line, None, "{what} shows {needle}");
         }
         if what.contains("log") {
-            assert!(
-                text.contains("\"DEBUG\"") && text.contains("secrets.v1"),
-                "{what} is no debug log"
-            );
+            assert!(text.contains("\"DEBUG\"") && text.contains("secrets.v1"), "{what} is no debug log");
         } else if !what.contains("metrics") {
-            assert!(
-                text.contains("it is <redacted>"),
-                "{what} has no findings of Secrets: {text}"
-            );
+            assert!(text.contains("it is <redacted>"), "{what} has no findings of Secrets: {text}");
         }
     }
 }

@@ -138,19 +138,12 @@ impl Example<'_> {
             for policy in list.map_err(|e| e.to_string())? {
                 let name = policy.metadata.name.unwrap_or_default();
                 let status = policy.status.unwrap_or_default();
-                let compliant = if status.findings.is_empty() {
-                    "True"
-                } else {
-                    "False"
-                };
+                let compliant = if status.findings.is_empty() { "True" } else { "False" };
                 if !is(&status, "Ready", "True") || !is(&status, "Compliant", compliant) {
                     return Err(format!("{name} has {:?}", status.conditions));
                 }
                 assert_eq!(status.summary.rule_errors, 0, "{name}: {:?}", status.rules);
-                assert_eq!(
-                    status.findings_omitted, 0,
-                    "{name} has more than its status lists"
-                );
+                assert_eq!(status.findings_omitted, 0, "{name} has more than its status lists");
                 open.extend(status.findings.into_iter().map(|finding| Finding {
                     policy: name.clone(),
                     rule: finding.rule,
@@ -195,11 +188,7 @@ impl Example<'_> {
                 policy: policy.to_owned(),
                 rule: rule.trim_start_matches("rule ").to_owned(),
                 severity: severity.to_owned(),
-                resource: Resource {
-                    kind,
-                    namespace: about.namespace,
-                    name: about.name.expect("a name"),
-                },
+                resource: Resource { kind, namespace: about.namespace, name: about.name.expect("a name") },
                 message: message.to_owned(),
             };
             let starts = finding.rule == "gateway-is-ready" && finding.resource.name != "gateway-canary";
@@ -212,19 +201,11 @@ impl Example<'_> {
     /// it says so show the finding that it quotes.
     async fn follow_the_readme(&self) {
         let text = std::fs::read_to_string(folder().join("README.md")).expect("README.md is there");
-        let blocks = text
-            .split("```sh\n")
-            .skip(1)
-            .filter_map(|rest| rest.split("```").next());
-        let commands: Vec<&str> = blocks
-            .flat_map(str::lines)
-            .filter(|line| line.starts_with("kubectl "))
-            .collect();
+        let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+        let commands: Vec<&str> =
+            blocks.flat_map(str::lines).filter(|line| line.starts_with("kubectl ")).collect();
         assert!(commands.len() > 10, "the README has commands: {commands:?}");
-        let quote = text
-            .lines()
-            .find_map(|line| line.strip_prefix("> "))
-            .expect("a quoted finding");
+        let quote = text.lines().find_map(|line| line.strip_prefix("> ")).expect("a quoted finding");
         let mut shown = 0;
         for command in commands {
             let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
@@ -235,20 +216,13 @@ impl Example<'_> {
             shown += 1;
             eventually(&format!("{command:?} shows {quote:?}"), PATIENCE, async || {
                 let output = self.kubectl(&arguments).await;
-                if output.contains(quote) {
-                    Ok(())
-                } else {
-                    Err(output)
-                }
+                if output.contains(quote) { Ok(()) } else { Err(output) }
             })
             .await;
         }
         assert_eq!(shown, 3, "the README shows the finding in three ways");
         let left: Api<MonitorPolicy> = Api::all(self.0.admin().await);
-        let left = left
-            .list(&ListParams::default())
-            .await
-            .expect("policies can be listed");
+        let left = left.list(&ListParams::default()).await.expect("policies can be listed");
         assert!(left.items.is_empty(), "the README leaves {:?}", left.items);
     }
 }

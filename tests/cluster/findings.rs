@@ -61,31 +61,21 @@ fn order(size: u32) -> String {
 #[tokio::test]
 async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
     let (cluster, _operator) = start_with_operator().await;
-    cluster
-        .apply_yaml(&custom_kind("shop", "Order", &[("v1", true)]))
-        .await;
+    cluster.apply_yaml(&custom_kind("shop", "Order", &[("v1", true)])).await;
     cluster.apply_yaml(&config_map("web", "mode", "safe")).await;
     cluster.apply_yaml(&order(10)).await;
     cluster.apply_yaml(SHOP).await;
 
     let status = cluster.ready("shop").await;
     assert_eq!(condition(&status, "Ready").1, "Watching");
-    assert_eq!(
-        condition(&status, "Compliant"),
-        ("True", "NoFindings", "no finding is open")
-    );
-    assert_eq!(
-        (status.summary.watching.as_str(), status.summary.objects),
-        ("2/2", 2)
-    );
+    assert_eq!(condition(&status, "Compliant"), ("True", "NoFindings", "no finding is open"));
+    assert_eq!((status.summary.watching.as_str(), status.summary.objects), ("2/2", 2));
     assert_eq!(columns(&cluster, &[]).await, ["shop", "True", "True", "0", "2/2"]);
 
     cluster.apply_yaml(&config_map("web", "mode", "fast")).await;
     cluster.apply_yaml(&order(11)).await;
     let status = cluster
-        .status_when("shop", "two findings are open", |status| {
-            status.summary.open_findings == 2
-        })
+        .status_when("shop", "two findings are open", |status| status.summary.open_findings == 2)
         .await;
     assert!(is(&status, "Ready", "True"), "{status:?}");
     assert_eq!(
@@ -93,21 +83,11 @@ async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
         ("False", "FindingsOpen", "2 open findings: 1 critical, 1 high")
     );
     assert_eq!((status.summary.critical, status.summary.high), (1, 1));
-    assert_eq!(
-        (rule(&status, "safe-mode").open, rule(&status, "small-order").open),
-        (1, 1)
-    );
+    assert_eq!((rule(&status, "safe-mode").open, rule(&status, "small-order").open), (1, 1));
     let listed: Vec<_> = status
         .findings
         .iter()
-        .map(|f| {
-            (
-                f.rule.as_str(),
-                f.resource.kind.as_str(),
-                f.resource.name.as_str(),
-                f.message.as_str(),
-            )
-        })
+        .map(|f| (f.rule.as_str(), f.resource.kind.as_str(), f.resource.name.as_str(), f.message.as_str()))
         .collect();
     // The worst first.
     assert_eq!(
@@ -117,23 +97,14 @@ async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
             ("safe-mode", "ConfigMap", "web", "the mode is fast"),
         ]
     );
-    assert_eq!(
-        columns(&cluster, &[]).await,
-        ["shop", "True", "False", "2", "2/2"]
-    );
-    assert_eq!(
-        columns(&cluster, &["-o", "wide"]).await[6..],
-        ["1", "2", "Watching"]
-    );
+    assert_eq!(columns(&cluster, &[]).await, ["shop", "True", "False", "2", "2/2"]);
+    assert_eq!(columns(&cluster, &["-o", "wide"]).await[6..], ["1", "2", "Watching"]);
 
     for (kind, name, severity) in [("ConfigMap", "web", "high"), ("Order", "first", "critical")] {
         let event = cluster.event(kind, name, "FindingOpened", 1).await;
         assert_eq!(event.type_.as_deref(), Some("Warning"));
         assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
-        assert_eq!(
-            event.related.as_ref().and_then(|related| related.name.as_deref()),
-            Some("shop")
-        );
+        assert_eq!(event.related.as_ref().and_then(|related| related.name.as_deref()), Some("shop"));
         let note = event.note.unwrap_or_default();
         assert!(note.contains("policy shop") && note.contains(severity), "{note}");
     }
@@ -144,18 +115,12 @@ async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
         assert!(!told.contains("FindingResolved"), "{arguments:?}:\n{told}");
     }
     let told = cluster.kubectl(&["describe", "mpol", "shop"]).await;
-    assert!(
-        told.contains("the mode is fast (ConfigMap default/web, rule safe-mode, high)"),
-        "{told}"
-    );
+    assert!(told.contains("the mode is fast (ConfigMap default/web, rule safe-mode, high)"), "{told}");
 
     cluster.apply_yaml(&config_map("web", "mode", "safe")).await;
     cluster.apply_yaml(&order(1)).await;
-    let status = cluster
-        .status_when("shop", "it complies again", |status| {
-            is(status, "Compliant", "True")
-        })
-        .await;
+    let status =
+        cluster.status_when("shop", "it complies again", |status| is(status, "Compliant", "True")).await;
     assert_eq!((status.summary.open_findings, status.findings.len()), (0, 0));
     for (kind, name) in [("ConfigMap", "web"), ("Order", "first")] {
         let event = cluster.event(kind, name, "FindingResolved", 1).await;
@@ -166,10 +131,7 @@ async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
     assert_eq!(events_of_shop(&cluster, "FindingResolved").await, [1, 1]);
     for arguments in [["mpol", "shop"], ["configmap", "web"], ["order", "first"]] {
         let told = cluster.kubectl(&["describe", arguments[0], arguments[1]]).await;
-        assert!(
-            told.contains("FindingOpened") && told.contains("FindingResolved"),
-            "{arguments:?}:\n{told}"
-        );
+        assert!(told.contains("FindingOpened") && told.contains("FindingResolved"), "{arguments:?}:\n{told}");
     }
 
     // What happens again is a series of the Event that exists.
@@ -221,9 +183,7 @@ spec:
     cluster.apply_yaml(&config_map("fine", "limit", "4")).await;
 
     let unjudged = |status: &MonitorPolicyStatus| status.summary.rule_errors == 1;
-    let status = cluster
-        .status_when("limits", "one judgement failed", unjudged)
-        .await;
+    let status = cluster.status_when("limits", "one judgement failed", unjudged).await;
     assert_eq!((status.summary.open_findings, status.findings.len()), (0, 0));
     let low = rule(&status, "low");
     assert_eq!((low.open, low.errors), (0, 1));
@@ -237,53 +197,31 @@ spec:
     let compliant = condition(&status, "Compliant");
     assert_eq!((compliant.0, compliant.1), ("Unknown", "RuleErrors"));
     assert!(is(&status, "Ready", "True"), "{status:?}");
-    let errors = operator
-        .metric("polywatch_rule_errors", &[("policy", "limits")])
-        .await;
+    let errors = operator.metric("polywatch_rule_errors", &[("policy", "limits")]).await;
     assert_eq!(errors, Some(1.0));
 
     cluster.apply_yaml(&config_map("odd", "limit", "9")).await;
     let status = cluster
-        .status_when("limits", "the finding is open", |status| {
-            status.summary.open_findings == 1
-        })
+        .status_when("limits", "the finding is open", |status| status.summary.open_findings == 1)
         .await;
-    assert_eq!(
-        (
-            status.summary.rule_errors,
-            rule(&status, "low").last_error.as_deref()
-        ),
-        (0, None)
-    );
+    assert_eq!((status.summary.rule_errors, rule(&status, "low").last_error.as_deref()), (0, None));
     let since = status.findings[0].since.clone();
     cluster.event("ConfigMap", "odd", "FindingOpened", 1).await;
 
     cluster.apply_yaml(&config_map("odd", "limit", "many")).await;
-    let status = cluster
-        .status_within(SOON, "limits", "the judgement failed again", unjudged)
-        .await;
+    let status = cluster.status_within(SOON, "limits", "the judgement failed again", unjudged).await;
     assert_eq!(offenders(&status), names(["default/odd"]));
     assert_eq!(status.findings[0].since, since);
 
     cluster.apply_yaml(&config_map("odd", "limit", "3")).await;
-    let status = cluster
-        .status_when("limits", "it complies", |status| is(status, "Compliant", "True"))
-        .await;
-    assert_eq!(
-        (
-            status.summary.rule_errors,
-            rule(&status, "low").last_error.as_deref()
-        ),
-        (0, None)
-    );
+    let status = cluster.status_when("limits", "it complies", |status| is(status, "Compliant", "True")).await;
+    assert_eq!((status.summary.rule_errors, rule(&status, "low").last_error.as_deref()), (0, None));
     cluster.event("ConfigMap", "odd", "FindingResolved", 1).await;
     cluster.event("ConfigMap", "odd", "FindingOpened", 1).await;
 
     // An error goes with its object, too.
     cluster.apply_yaml(&config_map("odd", "limit", "some")).await;
-    cluster
-        .status_within(SOON, "limits", "the judgement failed once more", unjudged)
-        .await;
+    cluster.status_within(SOON, "limits", "the judgement failed once more", unjudged).await;
     cluster.kubectl(&["delete", "configmap", "odd"]).await;
     cluster
         .status_when("limits", "it complies without the object", |status| {
@@ -314,17 +252,13 @@ spec:
 
     cluster.kubectl(&["delete", "configmap", "web"]).await;
     let status = cluster
-        .status_when("modes", "the finding is resolved", |status| {
-            is(status, "Compliant", "True")
-        })
+        .status_when("modes", "the finding is resolved", |status| is(status, "Compliant", "True"))
         .await;
     assert_eq!((status.summary.objects, status.findings.len()), (0, 0));
     cluster.event("ConfigMap", "web", "FindingResolved", 1).await;
 
     cluster.apply_yaml(&config_map("web", "mode", "wild")).await;
-    let second = cluster
-        .status_when("modes", "the new one is a finding", found)
-        .await;
+    let second = cluster.status_when("modes", "the new one is a finding", found).await;
     assert_eq!(second.findings[0].resource.uid, uid_of(&cluster, "web").await);
     assert_ne!(second.findings[0].resource.uid, first.findings[0].resource.uid);
 
@@ -411,9 +345,7 @@ spec:
     assert_eq!(status.findings[0].message, "tin in gold");
     assert_eq!(status.summary.rule_errors, 0, "{status:?}");
 
-    cluster
-        .kubectl(&["label", "namespace", "judged", "tier=tin", "--overwrite"])
-        .await;
+    cluster.kubectl(&["label", "namespace", "judged", "tier=tin", "--overwrite"]).await;
     let status = cluster
         .status_when("tiers", "the namespace's new label counts", |status| {
             offenders(status) == names(["judged/good"])
@@ -434,14 +366,10 @@ spec:
             r#"[{"op": "remove", "path": "/data/tier"}]"#,
         ])
         .await;
-    cluster
-        .status_when("tiers", "it complies", |status| is(status, "Compliant", "True"))
-        .await;
+    cluster.status_when("tiers", "it complies", |status| is(status, "Compliant", "True")).await;
 
     let status = cluster
-        .status_when("cluster-scoped", "it is a finding", |status| {
-            status.summary.open_findings == 1
-        })
+        .status_when("cluster-scoped", "it is a finding", |status| status.summary.open_findings == 1)
         .await;
     assert_eq!(offenders(&status), names(["judged"]));
 }
@@ -465,9 +393,7 @@ spec:
     cluster.apply_yaml(&config_map("one", "mode", "safe")).await;
     // It takes half a minute, so that a busy cluster does not mean a busy status.
     let status = cluster
-        .status_when("all-is-well", "the object is counted", |status| {
-            status.summary.objects == 1
-        })
+        .status_when("all-is-well", "the object is counted", |status| status.summary.objects == 1)
         .await;
     assert_eq!(status.resources[0].objects, 1);
 }

@@ -1,6 +1,6 @@
 //! Tests of the test harness: what the other tests of this crate rely on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -33,16 +33,11 @@ async fn rights_are_granted_and_revoked() {
     };
     assert!(forbidden(list().await.map(|_| ())), "a new user may list");
 
-    cluster
-        .grant(&user, &[rule(&[""], &["configmaps"], &["list"])])
-        .await;
+    cluster.grant(&user, &[rule(&[""], &["configmaps"], &["list"])]).await;
     list().await.expect("allowed after the grant");
 
     cluster.revoke(&user).await;
-    assert!(
-        forbidden(list().await.map(|_| ())),
-        "the user may still list after the revocation"
-    );
+    assert!(forbidden(list().await.map(|_| ())), "the user may still list after the revocation");
 }
 
 #[tokio::test]
@@ -68,27 +63,20 @@ metadata: {name: of-a-new-kind}
 spec: {size: 3}
 ";
     cluster.apply_yaml(yaml).await;
-    let size = cluster
-        .kubectl(&["get", "gadget", "of-a-new-kind", "-o", "jsonpath={.spec.size}"])
-        .await;
+    let size = cluster.kubectl(&["get", "gadget", "of-a-new-kind", "-o", "jsonpath={.spec.size}"]).await;
     assert_eq!(size, "3");
 
     let gadget = yaml.split("---").nth(1).expect("two documents");
     cluster.delete_yaml(gadget).await;
     let gone = cluster.try_kubectl(&["get", "gadget", "of-a-new-kind"]).await;
-    assert!(
-        gone.as_ref().is_err_and(|e| e.contains("NotFound")),
-        "still there: {gone:?}"
-    );
+    assert!(gone.as_ref().is_err_and(|e| e.contains("NotFound")), "still there: {gone:?}");
 }
 
 #[tokio::test]
 async fn data_outlives_a_restart_of_the_api_server() {
     let mut cluster = ControlPlane::start().await;
     let user = cluster.restricted("survivor").await;
-    cluster
-        .grant(&user, &[rule(&[""], &["configmaps"], &["get"])])
-        .await;
+    cluster.grant(&user, &[rule(&[""], &["configmaps"], &["get"])]).await;
     cluster.apply_yaml(&config_map("kept", "before")).await;
     let maps: Api<ConfigMap> = Api::default_namespaced(user.client().await);
 
@@ -117,25 +105,13 @@ async fn an_old_resource_version_is_gone_after_compaction() {
     cluster.start_apiserver().await;
 
     let maps: Api<ConfigMap> = Api::default_namespaced(cluster.admin().await);
-    let exactly = ListParams::default()
-        .at(&old)
-        .matching(kube::api::VersionMatch::Exact);
+    let exactly = ListParams::default().at(&old).matching(kube::api::VersionMatch::Exact);
     let listed = maps.list(&exactly).await.expect_err("no longer known");
-    assert!(
-        matches!(&listed, kube::Error::Api(s) if s.code == 410),
-        "{listed}"
-    );
+    assert!(matches!(&listed, kube::Error::Api(s) if s.code == 410), "{listed}");
 
-    let mut events = Box::pin(
-        maps.watch(&WatchParams::default(), &old)
-            .await
-            .expect("a watch is opened"),
-    );
+    let mut events = Box::pin(maps.watch(&WatchParams::default(), &old).await.expect("a watch is opened"));
     let first = events.next().await;
-    assert!(
-        matches!(&first, Some(Ok(WatchEvent::Error(e))) if e.code == 410),
-        "{first:?}"
-    );
+    assert!(matches!(&first, Some(Ok(WatchEvent::Error(e))) if e.code == 410), "{first:?}");
 }
 
 #[tokio::test]
@@ -194,38 +170,30 @@ spec: {schedulerName: nobody, containers: [{name: waiting, image: web}]}
     let waiting = pods.get("waiting").await.expect("the pod");
     assert_eq!(waiting.spec.and_then(|spec| spec.node_name), None);
 
-    cluster
-        .kubectl(&["delete", "namespace", "harness-workloads", "--timeout=60s"])
-        .await;
+    cluster.kubectl(&["delete", "namespace", "harness-workloads", "--timeout=60s"]).await;
 }
 
-/// The environment variable that tells [`waits_to_be_killed`] where to write the ids of its processes.
+/// The environment variable that tells the second process of the test below where to write the ids of its own.
 const PIDS_FILE: &str = "HARNESS_PIDS_FILE";
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn no_process_is_left_when_the_test_process_is_killed() {
+    if let Some(pids_file) = std::env::var_os(PIDS_FILE) {
+        wait_to_be_killed(Path::new(&pids_file)).await;
+    }
     let pids_file =
         PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("harness-pids-{}", std::process::id()));
     let mut victim = std::process::Command::new(std::env::current_exe().expect("this test"))
-        .args([
-            "--exact",
-            "harness::waits_to_be_killed",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "harness::no_process_is_left_when_the_test_process_is_killed", "--nocapture"])
         .env(PIDS_FILE, &pids_file)
         .stdout(std::process::Stdio::null())
         .spawn()
         .expect("a second test process");
-    let pids: Vec<u32> = eventually(
-        "the second test process has started all",
-        PATIENCE * 2,
-        async || {
-            let text = std::fs::read_to_string(&pids_file).map_err(|e| e.to_string())?;
-            serde_json::from_str(&text).map_err(|e| e.to_string())
-        },
-    )
+    let pids: Vec<u32> = eventually("the second test process has started all", PATIENCE * 2, async || {
+        let text = std::fs::read_to_string(&pids_file).map_err(|e| e.to_string())?;
+        serde_json::from_str(&text).map_err(|e| e.to_string())
+    })
     .await;
     assert_eq!(pids.len(), 4);
     assert!(pids.iter().all(|&pid| alive(pid)), "{pids:?} should run");
@@ -234,24 +202,15 @@ async fn no_process_is_left_when_the_test_process_is_killed() {
     victim.wait().expect("it ends");
     eventually("all its processes are gone", PATIENCE, async || {
         let left: Vec<_> = pids.iter().filter(|&&pid| alive(pid)).collect();
-        if left.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{left:?} are left"))
-        }
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?} are left")) }
     })
     .await;
     std::fs::remove_file(&pids_file).expect("the file is there");
     remove_leftovers();
 }
 
-/// Not a test: what the second process of the test above runs.
-#[tokio::test]
-#[ignore = "waits until it is killed"]
-async fn waits_to_be_killed() {
-    let Some(pids_file) = std::env::var_os(PIDS_FILE) else {
-        return; // somebody runs all ignored tests
-    };
+/// What the second process of the test above does: starts everything and waits.
+async fn wait_to_be_killed(pids_file: &Path) {
     // Started on a thread that ends: its processes must not end with it.
     let start = || async {
         let control_plane = ControlPlane::start().await;
@@ -259,19 +218,13 @@ async fn waits_to_be_killed() {
         (control_plane, workloads)
     };
     let started = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(start())
     });
     let (control_plane, workloads) = started.join().expect("all starts");
     let pids: Vec<u32> = control_plane.pids().into_iter().chain(workloads.pids()).collect();
     control_plane.kubectl(&["get", "nodes"]).await;
-    std::fs::write(
-        &pids_file,
-        serde_json::to_string(&pids).expect("numbers are JSON"),
-    )
-    .expect("the file is written");
+    std::fs::write(pids_file, serde_json::to_string(&pids).expect("numbers are JSON"))
+        .expect("the file is written");
     std::future::pending::<()>().await;
 }

@@ -23,27 +23,17 @@ const ACCOUNT: &str = "system:serviceaccount:polywatch-system:polywatch";
 #[test]
 fn the_help_names_every_environment_variable() {
     let source = include_str!("../../src/cli/run.rs");
-    let own: Vec<&str> = source
-        .split("env = \"")
-        .skip(1)
-        .filter_map(|rest| rest.split('"').next())
-        .collect();
+    let own: Vec<&str> = source.split("env = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
     assert!(own.contains(&"POLYWATCH_LISTEN"), "{own:?}");
     let general = ["KUBECONFIG", "RUST_LOG"];
 
     let run = help(&["run"]);
     for name in own.iter().chain(&general) {
-        assert!(
-            run.contains(name),
-            "polywatch run --help does not name {name}:\n{run}"
-        );
+        assert!(run.contains(name), "polywatch run --help does not name {name}:\n{run}");
     }
     let top = help(&[]);
     for name in general.iter().chain(&["POLYWATCH_LISTEN"]) {
-        assert!(
-            top.contains(name),
-            "polywatch --help does not name {name}:\n{top}"
-        );
+        assert!(top.contains(name), "polywatch --help does not name {name}:\n{top}");
     }
 }
 
@@ -62,11 +52,7 @@ fn the_deployment_fits_the_binary() {
     let help = help(&args);
     for variable in container.env.iter().flatten() {
         let shown = format!("[env: {}=", variable.name);
-        assert!(
-            help.contains(&shown),
-            "polywatch does not read {}:\n{help}",
-            variable.name
-        );
+        assert!(help.contains(&shown), "polywatch does not read {}:\n{help}", variable.name);
     }
 
     let listen = args.iter().find_map(|arg| arg.strip_prefix("--listen="));
@@ -77,10 +63,7 @@ fn the_deployment_fits_the_binary() {
         let IntOrString::String(name) = &get.port else {
             return None;
         };
-        ports
-            .clone()
-            .find(|port| port.name.as_ref() == Some(name))
-            .map(|p| p.container_port)
+        ports.clone().find(|port| port.name.as_ref() == Some(name)).map(|p| p.container_port)
     };
     assert!(port.is_some(), "no --listen in {args:?}");
     assert_eq!(port_of(&container.liveness_probe), port);
@@ -130,11 +113,7 @@ async fn config_default_gives_the_operator_what_it_needs_and_no_more() {
 
     let account = cluster.service_account("polywatch-system", "polywatch").await;
     assert_eq!(account.name, ACCOUNT);
-    let start = || {
-        Operator::with(&cluster, &account.kubeconfig)
-            .lease_namespace("polywatch-system")
-            .start()
-    };
+    let start = || Operator::with(&cluster, &account.kubeconfig).lease_namespace("polywatch-system").start();
     let mut operator = start();
     operator.wait_ready().await;
     leads(&operator, 1.0).await;
@@ -154,26 +133,19 @@ async fn config_default_gives_the_operator_what_it_needs_and_no_more() {
     cluster.kubectl(&["apply", "-k", &folder("config/samples")]).await;
     let sample = "deployments-available";
     let compliant = |status: &_| is(status, "Ready", "True") && is(status, "Compliant", "True");
-    cluster
-        .status_when(sample, "the sample is Ready", compliant)
-        .await;
+    cluster.status_when(sample, "the sample is Ready", compliant).await;
     cluster.apply_yaml(STUCK).await;
     let open = |status: &_| offenders(status).contains("default/stuck");
     let status = cluster.status_when(sample, "it finds what is wrong", open).await;
     assert_eq!(status.findings[0].message, "0 of 1 replicas are available");
     cluster.event("Deployment", "stuck", "FindingOpened", 1).await;
     cluster.delete_yaml(STUCK).await;
-    cluster
-        .status_when(sample, "the finding resolves", compliant)
-        .await;
+    cluster.status_when(sample, "the finding resolves", compliant).await;
     cluster.event("Deployment", "stuck", "FindingResolved", 1).await;
 
     for replica in [&operator, &standby] {
         let metrics = replica.metrics().await;
-        let refused: Vec<&str> = metrics
-            .lines()
-            .filter(|line| line.contains("code=\"403\""))
-            .collect();
+        let refused: Vec<&str> = metrics.lines().filter(|line| line.contains("code=\"403\"")).collect();
         assert!(refused.is_empty(), "the operator was refused: {refused:#?}");
     }
     assert!(operator.terminate().await.success());
@@ -181,10 +153,7 @@ async fn config_default_gives_the_operator_what_it_needs_and_no_more() {
     assert!(standby.terminate().await.success());
     let leases: Api<Lease> = Api::namespaced(cluster.admin().await, "polywatch-system");
     let lease = leases.get("polywatch").await.expect("the lease stays");
-    let holder = lease
-        .spec
-        .and_then(|spec| spec.holder_identity)
-        .unwrap_or_default();
+    let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default();
     assert_eq!(holder, "", "the lease is given back");
 }
 
@@ -236,14 +205,12 @@ async fn the_operator_may(cluster: &ControlPlane) {
     ];
     for what in needs {
         // The aggregated role is filled a moment after it is created.
-        eventually(
-            &format!("the operator may {what}"),
-            PATIENCE,
-            async || match can(cluster, ACCOUNT, what).await {
+        eventually(&format!("the operator may {what}"), PATIENCE, async || {
+            match can(cluster, ACCOUNT, what).await {
                 true => Ok(()),
                 false => Err("it may not".to_owned()),
-            },
-        )
+            }
+        })
         .await;
     }
     let refused = [
@@ -283,24 +250,18 @@ metadata: {name: test-reader, labels: {polywatch.dev/aggregate-to-reader: 'true'
 rules: [{apiGroups: [storage.k8s.io], resources: [storageclasses], verbs: [list, watch]}]
 ";
     cluster.apply_yaml(role).await;
-    eventually(
-        "a labelled ClusterRole adds to what it may read",
-        PATIENCE,
-        async || match can(cluster, ACCOUNT, "list storageclasses.storage.k8s.io").await {
+    eventually("a labelled ClusterRole adds to what it may read", PATIENCE, async || {
+        match can(cluster, ACCOUNT, "list storageclasses.storage.k8s.io").await {
             true => Ok(()),
             false => Err("not yet".to_owned()),
-        },
-    )
+        }
+    })
     .await;
 }
 
 /// Findings are for all who may view the cluster; policies are written by those who were chosen.
 async fn users_may(cluster: &ControlPlane) {
-    for (user, role) in [
-        ("viewer", "view"),
-        ("owner", "admin"),
-        ("author", "polywatch-edit"),
-    ] {
+    for (user, role) in [("viewer", "view"), ("owner", "admin"), ("author", "polywatch-edit")] {
         let bind = format!("create clusterrolebinding {user} --clusterrole={role} --user={user}");
         cluster.kubectl(&words(&bind)).await;
     }
@@ -329,9 +290,7 @@ async fn can(cluster: &ControlPlane, user: &str, what: &str) -> bool {
             true
         }
         Err(said) => {
-            let trouble = said
-                .lines()
-                .find(|line| !line.starts_with("Warning:") && !line.is_empty());
+            let trouble = said.lines().find(|line| !line.starts_with("Warning:") && !line.is_empty());
             assert_eq!(trouble, None, "kubectl auth can-i {what}");
             false
         }
@@ -371,9 +330,7 @@ async fn kubectl_explain_teaches_how_to_write_a_rule() {
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
-    let text = cluster
-        .kubectl(&["explain", "mpol.spec.resources.apiVersion"])
-        .await;
+    let text = cluster.kubectl(&["explain", "mpol.spec.resources.apiVersion"]).await;
     let text = words(&text).join(" ");
     assert!(text.contains("\"GROUP/*\" follows the version"), "{text}");
 }
@@ -410,10 +367,7 @@ fn with(path: &str, value: Value) -> Value {
 async fn create(cluster: &ControlPlane, spec: Value) -> Result<(), String> {
     let resource = ApiResource::erase::<MonitorPolicy>(&());
     let policies: Api<DynamicObject> = Api::all_with(cluster.admin().await, &resource);
-    let dry_run = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     let object = DynamicObject::new("p", &resource).data(json!({ "spec": spec }));
     match policies.create(&dry_run, &object).await {
         Ok(_) => Ok(()),
@@ -443,18 +397,10 @@ async fn the_api_server_rejects_what_can_never_work_and_says_where_and_why() {
             "spec.resources[1]",
             "Duplicate value",
         ),
-        (
-            "two rules of one name",
-            with("/rules/1/name", "first".into()),
-            "spec.rules[1]",
-            "Duplicate value",
-        ),
+        ("two rules of one name", with("/rules/1/name", "first".into()), "spec.rules[1]", "Duplicate value"),
         (
             "two variables of one name",
-            with(
-                "/variables",
-                json!([{"name": "a", "expression": "1"}, {"name": "a", "expression": "2"}]),
-            ),
+            with("/variables", json!([{"name": "a", "expression": "1"}, {"name": "a", "expression": "2"}])),
             "spec.variables[1]",
             "Duplicate value",
         ),
@@ -503,36 +449,16 @@ async fn the_api_server_rejects_what_can_never_work_and_says_where_and_why() {
             "spec.rules[0].messageExpression",
             "more than 4096",
         ),
-        (
-            "a message of 513",
-            with("/rules/0/message", long(513)),
-            "spec.rules[0].message",
-            "more than 512",
-        ),
+        ("a message of 513", with("/rules/0/message", long(513)), "spec.rules[0].message", "more than 512"),
         (
             "namespaces twice",
             pods(both),
             "spec.resources[0]",
             "namespaces and namespaceSelector exclude each other: give one of them",
         ),
-        (
-            "three parts",
-            pods(json!({"apiVersion": "apps/v1/x"})),
-            "spec.resources[0].apiVersion",
-            version,
-        ),
-        (
-            "capitals",
-            pods(json!({"apiVersion": "Apps/v1"})),
-            "spec.resources[0].apiVersion",
-            version,
-        ),
-        (
-            "no version",
-            pods(json!({"apiVersion": "apps/"})),
-            "spec.resources[0].apiVersion",
-            version,
-        ),
+        ("three parts", pods(json!({"apiVersion": "apps/v1/x"})), "spec.resources[0].apiVersion", version),
+        ("capitals", pods(json!({"apiVersion": "Apps/v1"})), "spec.resources[0].apiVersion", version),
+        ("no version", pods(json!({"apiVersion": "apps/"})), "spec.resources[0].apiVersion", version),
         (
             "a kind of two words",
             pods(json!({"kind": "Daemon Set"})),
@@ -581,36 +507,11 @@ async fn the_api_server_rejects_what_can_never_work_and_says_where_and_why() {
             "spec.rules[0].severity",
             "supported values: \"info\", \"low\", \"medium\", \"high\", \"critical\"",
         ),
-        (
-            "no rules",
-            with("/rules", json!([])),
-            "spec.rules",
-            "at least 1 items",
-        ),
-        (
-            "rules left out",
-            with("/rules", Value::Null),
-            "spec.rules",
-            "Required value",
-        ),
-        (
-            "no resources",
-            with("/resources", json!([])),
-            "spec.resources",
-            "at least 1 items",
-        ),
-        (
-            "a name of 64",
-            with("/rules/0/name", long(64)),
-            "spec.rules[0].name",
-            "more than 63",
-        ),
-        (
-            "a name with a blank",
-            with("/rules/0/name", "a b".into()),
-            "spec.rules[0].name",
-            "should match",
-        ),
+        ("no rules", with("/rules", json!([])), "spec.rules", "at least 1 items"),
+        ("rules left out", with("/rules", Value::Null), "spec.rules", "Required value"),
+        ("no resources", with("/resources", json!([])), "spec.resources", "at least 1 items"),
+        ("a name of 64", with("/rules/0/name", long(64)), "spec.rules[0].name", "more than 63"),
+        ("a name with a blank", with("/rules/0/name", "a b".into()), "spec.rules[0].name", "should match"),
         (
             "a variable that no expression can read",
             with("/variables/0/name", "a-b".into()),
@@ -670,10 +571,7 @@ async fn the_api_server_accepts_what_can_work() {
         ("the policy that the others change", policy()),
         ("everything at once", everything),
         ("the largest of policies", largest),
-        (
-            "a message of 512 characters in 1,536 bytes",
-            with("/rules/0/message", unicode.into()),
-        ),
+        ("a message of 512 characters in 1,536 bytes", with("/rules/0/message", unicode.into())),
         (
             "an expression that does not compile, which its status tells",
             with("/rules/0/expression", "(".into()),

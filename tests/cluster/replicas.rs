@@ -8,25 +8,17 @@ use kube::Api;
 use crate::support::{ControlPlane, Operator, PATIENCE, eventually, map_policy, occurrences};
 
 fn replica(cluster: &ControlPlane, lease_seconds: &str) -> Operator {
-    Operator::with(cluster, &cluster.admin_kubeconfig())
-        .arg("--lease-seconds")
-        .arg(lease_seconds)
-        .start()
+    Operator::with(cluster, &cluster.admin_kubeconfig()).arg("--lease-seconds").arg(lease_seconds).start()
 }
 
 async fn leads(operator: &Operator) {
-    operator
-        .metric_when("polywatch_leader", &[], |value| value == 1.0)
-        .await;
+    operator.metric_when("polywatch_leader", &[], |value| value == 1.0).await;
 }
 
 /// What a replica has written to the API server: statuses and Events.
 async fn writes(operator: &Operator) -> (f64, f64) {
     let count = async |name| operator.metric(name, &[]).await.expect("the counter is there");
-    (
-        count("polywatch_status_writes_total").await,
-        count("polywatch_kubernetes_events_written_total").await,
-    )
+    (count("polywatch_status_writes_total").await, count("polywatch_kubernetes_events_written_total").await)
 }
 
 async fn told_once(cluster: &ControlPlane, map: &str) {
@@ -50,11 +42,7 @@ async fn one_replica_leads_and_another_takes_over_when_it_ends() {
     cluster.open("maps", 1).await;
     cluster.event("ConfigMap", "first", "FindingOpened", 1).await;
     assert_eq!(second.metric("polywatch_leader", &[]).await, Some(0.0));
-    assert_eq!(
-        writes(&second).await,
-        (0.0, 0.0),
-        "the one that waits writes nothing"
-    );
+    assert_eq!(writes(&second).await, (0.0, 0.0), "the one that waits writes nothing");
 
     // A crash: nobody gives the lease back.
     killed.kill_hard();

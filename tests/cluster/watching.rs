@@ -58,9 +58,7 @@ async fn watches(cluster: &ControlPlane, operator: &Operator, resource: &str, co
         let served = served_watches(cluster, resource).await;
         match (wanted, running, served) == (Some(count), Some(count), count) {
             true => Ok(()),
-            false => Err(format!(
-                "{wanted:?} are wanted, {running:?} run, {served} are served"
-            )),
+            false => Err(format!("{wanted:?} are wanted, {running:?} run, {served} are served")),
         }
     })
     .await;
@@ -83,27 +81,18 @@ async fn served_watches(cluster: &ControlPlane, resource: &str) -> f64 {
 async fn a_watch_starts_and_stops_as_its_kind_comes_and_goes() {
     let (cluster, operator) = start_with_operator().await;
     let definition = custom_kind("later", "Thing", &[("v1", true)]);
-    cluster
-        .apply_yaml(&size_policy("early", "later.example.io/v1"))
-        .await;
+    cluster.apply_yaml(&size_policy("early", "later.example.io/v1")).await;
     let absent = |status: &MonitorPolicyStatus| in_state(status, "things", ResourceState::NotInstalled);
-    let status = cluster
-        .status_when("early", "its kind is not installed", absent)
-        .await;
+    let status = cluster.status_when("early", "its kind is not installed", absent).await;
     in_doubt(&status, "NotInstalled");
     assert_eq!(status.summary.watching, "0/1");
-    assert!(
-        message(&status, "things").contains("later.example.io/v1 Thing is not served"),
-        "{status:?}"
-    );
+    assert!(message(&status, "things").contains("later.example.io/v1 Thing is not served"), "{status:?}");
     watches(&cluster, &operator, "things", 0).await;
 
     for _ in 0..2 {
         cluster.apply_yaml(&definition).await;
         let status = cluster
-            .status_within(PROMPT, "early", "its kind is watched", |status| {
-                is(status, "Ready", "True")
-            })
+            .status_within(PROMPT, "early", "its kind is watched", |status| is(status, "Ready", "True"))
             .await;
         let things = resource(&status, "things").expect("the entry");
         assert_eq!(things.state, ResourceState::Watching);
@@ -111,30 +100,24 @@ async fn a_watch_starts_and_stops_as_its_kind_comes_and_goes() {
         watches(&cluster, &operator, "things", 1).await;
         cluster.apply_yaml(&thing("later", "v1", "big", 11)).await;
         let status = cluster
-            .status_when("early", "the finding is open", |status| {
-                status.summary.open_findings == 1
-            })
+            .status_when("early", "the finding is open", |status| status.summary.open_findings == 1)
             .await;
         assert_eq!(offenders(&status), names(["default/big"]));
 
         // With a definition go its objects.
         cluster.delete_yaml(&definition).await;
-        let status = cluster
-            .status_within(PROMPT, "early", "its kind is not installed", absent)
-            .await;
+        let status = cluster.status_within(PROMPT, "early", "its kind is not installed", absent).await;
         in_doubt(&status, "NotInstalled");
         assert_eq!((status.summary.open_findings, status.findings.len()), (0, 0));
         watches(&cluster, &operator, "things", 0).await;
     }
     // The two that were called big are two objects.
     for reason in ["FindingOpened", "FindingResolved"] {
-        eventually(&format!("two Events {reason}"), PATIENCE, async || match cluster
-            .events("Thing", "big", reason)
-            .await
-            .len()
-        {
-            2 => Ok(()),
-            other => Err(format!("there are {other}")),
+        eventually(&format!("two Events {reason}"), PATIENCE, async || {
+            match cluster.events("Thing", "big", reason).await.len() {
+                2 => Ok(()),
+                other => Err(format!("there are {other}")),
+            }
         })
         .await;
     }
@@ -145,18 +128,12 @@ async fn a_version_that_is_dropped_ends_the_watches_pinned_to_it_and_no_others()
     let (cluster, operator) = start_with_operator().await;
     let serve = async |v1beta1, v1| {
         let versions = [("v1beta1", v1beta1), ("v1", v1)];
-        cluster
-            .apply_yaml(&custom_kind("moving", "Thing", &versions))
-            .await;
+        cluster.apply_yaml(&custom_kind("moving", "Thing", &versions)).await;
     };
     serve(true, false).await;
     cluster.apply_yaml(&thing("moving", "v1beta1", "big", 11)).await;
-    cluster
-        .apply_yaml(&size_policy("pinned", "moving.example.io/v1beta1"))
-        .await;
-    cluster
-        .apply_yaml(&size_policy("following", "moving.example.io/*"))
-        .await;
+    cluster.apply_yaml(&size_policy("pinned", "moving.example.io/v1beta1")).await;
+    cluster.apply_yaml(&size_policy("following", "moving.example.io/*")).await;
     let reads = |version: &'static str| {
         move |status: &MonitorPolicyStatus| {
             let wanted = format!("things.{version}.moving.example.io");
@@ -167,17 +144,13 @@ async fn a_version_that_is_dropped_ends_the_watches_pinned_to_it_and_no_others()
         }
     };
     for policy in ["pinned", "following"] {
-        cluster
-            .status_when(policy, "it reads v1beta1", reads("v1beta1"))
-            .await;
+        cluster.status_when(policy, "it reads v1beta1", reads("v1beta1")).await;
     }
     watches(&cluster, &operator, "things", 1).await;
     let since = cluster.ready("following").await.findings[0].since.clone();
 
     serve(true, true).await;
-    cluster
-        .status_within(PROMPT, "following", "it reads the preferred version", reads("v1"))
-        .await;
+    cluster.status_within(PROMPT, "following", "it reads the preferred version", reads("v1")).await;
     watches(&cluster, &operator, "things", 2).await;
 
     serve(false, true).await;
@@ -197,18 +170,11 @@ async fn a_version_that_is_dropped_ends_the_watches_pinned_to_it_and_no_others()
 
     serve(true, false).await;
     let status = cluster
-        .status_within(
-            PROMPT,
-            "following",
-            "it reads the version that is left",
-            reads("v1beta1"),
-        )
+        .status_within(PROMPT, "following", "it reads the version that is left", reads("v1beta1"))
         .await;
     // It was the same object and the same finding all the time.
     assert_eq!(status.findings[0].since, since);
-    cluster
-        .status_within(PROMPT, "pinned", "its version is back", reads("v1beta1"))
-        .await;
+    cluster.status_within(PROMPT, "pinned", "its version is back", reads("v1beta1")).await;
     watches(&cluster, &operator, "things", 1).await;
     let of_following = async |reason| {
         let events = cluster.events("Thing", "big", reason).await.into_iter();
@@ -250,14 +216,10 @@ async fn a_kind_is_watched_while_the_rights_of_the_shipped_roles_cover_it() {
     // It has the controller that aggregates roles.
     let _workloads = Workloads::start(&cluster).await;
     cluster.install_crds().await;
-    cluster
-        .apply_yaml(include_str!("../../config/manager/namespace.yaml"))
-        .await;
+    cluster.apply_yaml(include_str!("../../config/manager/namespace.yaml")).await;
     let config = concat!(env!("CARGO_MANIFEST_DIR"), "/config/rbac");
     cluster.kubectl(&["apply", "-k", config]).await;
-    cluster
-        .apply_yaml(&custom_kind("guarded", "Thing", &[("v1", true)]))
-        .await;
+    cluster.apply_yaml(&custom_kind("guarded", "Thing", &[("v1", true)])).await;
     for (name, size) in [("mended", 11), ("broken", 12)] {
         cluster.apply_yaml(&thing("guarded", "v1", name, size)).await;
     }
@@ -291,15 +253,10 @@ spec:
         let forbidden = |name| in_state(status, name, ResourceState::Forbidden);
         in_state(status, "maps", ResourceState::Watching) && forbidden("things") && forbidden("here")
     };
-    let status = cluster
-        .status_when("guard", "its own kind is forbidden", forbidden)
-        .await;
+    let status = cluster.status_when("guard", "its own kind is forbidden", forbidden).await;
     in_doubt(&status, "Forbidden");
     let text = message(&status, "things").to_owned();
-    assert!(
-        text.contains("may not list and watch things.guarded.example.io in all namespaces"),
-        "{text}"
-    );
+    assert!(text.contains("may not list and watch things.guarded.example.io in all namespaces"), "{text}");
     let of_one = message(&status, "here");
     assert!(
         of_one.contains("may not list and watch things.guarded.example.io in namespace default"),
@@ -308,10 +265,7 @@ spec:
 
     // Half of the rights is not enough, and the message names the other half.
     let rule = proposed(&text);
-    let only_list = PolicyRule {
-        verbs: vec!["list".to_owned()],
-        ..rule.clone()
-    };
+    let only_list = PolicyRule { verbs: vec!["list".to_owned()], ..rule.clone() };
     cluster.apply_yaml(&reader_role(&only_list)).await;
     cluster
         .status_when("guard", "only the watch is forbidden", |status| {
@@ -329,9 +283,7 @@ spec:
     }
 
     cluster.delete_yaml(&reader_role(&rule)).await;
-    let status = cluster
-        .status_when("guard", "its own kind is forbidden again", forbidden)
-        .await;
+    let status = cluster.status_when("guard", "its own kind is forbidden again", forbidden).await;
     assert_eq!(condition(&status, "Ready").1, "Forbidden");
     assert_eq!(offenders(&status), names(["default/broken", "default/mended"]));
 
@@ -355,13 +307,7 @@ spec:
     cluster.event("Thing", "mended", "FindingOpened", 2).await;
 
     // Everything but the kind that was forbidden was allowed all the time.
-    for kind in [
-        "policy_watch",
-        "discovery",
-        "status_write",
-        "event_write",
-        "lease",
-    ] {
+    for kind in ["policy_watch", "discovery", "status_write", "event_write", "lease"] {
         let errors = operator.metric("polywatch_errors_total", &[("kind", kind)]).await;
         assert_eq!(errors, None, "{kind}: {}", operator.log());
     }
@@ -415,16 +361,7 @@ async fn a_policy_is_about_exactly_the_objects_that_it_selects() {
     }
     let phase = async |pod, phase| {
         let patch = format!(r#"{{"status": {{"phase": "{phase}"}}}}"#);
-        let what = [
-            "patch",
-            "pod",
-            pod,
-            "-n",
-            "red",
-            "--subresource=status",
-            "-p",
-            &patch,
-        ];
+        let what = ["patch", "pod", pod, "-n", "red", "--subresource=status", "-p", &patch];
         cluster.kubectl(&what).await;
     };
     phase("fails", "Failed").await;
@@ -435,11 +372,7 @@ async fn a_policy_is_about_exactly_the_objects_that_it_selects() {
             "kind: ConfigMap, namespaces: [red, green], names: [a, c, none]",
             &["red/a", "red/c", "green/a", "green/c"],
         ),
-        (
-            "by-name",
-            "kind: ConfigMap, names: [b]",
-            &["red/b", "green/b", "blue/b"],
-        ),
+        ("by-name", "kind: ConfigMap, names: [b]", &["red/b", "green/b", "blue/b"]),
         (
             "by-label",
             "kind: ConfigMap, labelSelector: {matchLabels: {size: large}}",
@@ -462,11 +395,7 @@ async fn a_policy_is_about_exactly_the_objects_that_it_selects() {
             "kind: ConfigMap, fieldSelector: 'metadata.namespace=green,metadata.name!=a'",
             &["green/b", "green/c"],
         ),
-        (
-            "by-phase",
-            "kind: Pod, fieldSelector: status.phase=Failed",
-            &["red/fails"],
-        ),
+        ("by-phase", "kind: Pod, fieldSelector: status.phase=Failed", &["red/fails"]),
         (
             "by-all",
             "kind: ConfigMap, namespaces: [red, blue], names: [a, b], excludeNamespaces: [blue],
@@ -477,12 +406,7 @@ async fn a_policy_is_about_exactly_the_objects_that_it_selects() {
     for (name, what, _) in &cases {
         cluster.apply_yaml(&selection(name, what)).await;
     }
-    cluster
-        .apply_yaml(&selection(
-            "impossible",
-            "kind: ConfigMap, fieldSelector: data.key=x",
-        ))
-        .await;
+    cluster.apply_yaml(&selection("impossible", "kind: ConfigMap, fieldSelector: data.key=x")).await;
     for (name, _, selected) in &cases {
         let status = cluster.ready(name).await;
         let expected = selected.iter().map(|&object| object.to_owned()).collect();
@@ -496,18 +420,13 @@ async fn a_policy_is_about_exactly_the_objects_that_it_selects() {
         })
         .await;
     in_doubt(&status, "InvalidResource");
-    assert!(
-        message(&status, "all").contains("\"data.key\" is not a known field selector"),
-        "{status:?}"
-    );
+    assert!(message(&status, "all").contains("\"data.key\" is not a known field selector"), "{status:?}");
 
     // What leaves a selection is resolved, what enters is found.
     phase("waits", "Failed").await;
     phase("fails", "Succeeded").await;
     cluster
-        .status_when("by-phase", "the other one failed", |status| {
-            offenders(status) == names(["red/waits"])
-        })
+        .status_when("by-phase", "the other one failed", |status| offenders(status) == names(["red/waits"]))
         .await;
     cluster.event("Pod", "fails", "FindingResolved", 1).await;
     cluster.apply_yaml(&map("red", "b", "small")).await;
@@ -535,9 +454,7 @@ async fn objects_join_and_leave_with_the_labels_of_their_namespace() {
 
     let found = async |expected| {
         let what = format!("the findings are {expected:?}");
-        cluster
-            .status_when("prod", &what, |status| offenders(status) == expected)
-            .await
+        cluster.status_when("prod", &what, |status| offenders(status) == expected).await
     };
     cluster.apply_yaml(&namespace("two", "prod")).await;
     let status = found(names(["one/x", "two/x"])).await;

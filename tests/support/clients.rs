@@ -76,14 +76,8 @@ impl ControlPlane {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let account = format!("{name}-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin().await, "default");
-        let metadata = ObjectMeta {
-            name: Some(account.clone()),
-            ..ObjectMeta::default()
-        };
-        let object = ServiceAccount {
-            metadata,
-            ..ServiceAccount::default()
-        };
+        let metadata = ObjectMeta { name: Some(account.clone()), ..ObjectMeta::default() };
+        let object = ServiceAccount { metadata, ..ServiceAccount::default() };
         let create = accounts.create(&PostParams::default(), &object).await;
         create.unwrap_or_else(|e| panic!("cannot create the service account {account}: {e}"));
         self.service_account("default", &account).await
@@ -92,10 +86,7 @@ impl ControlPlane {
     /// The user that a service account is, with the rights that it has.
     pub async fn service_account(&self, namespace: &str, account: &str) -> User {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin().await, namespace);
-        let request = TokenRequest {
-            spec: Some(TokenRequestSpec::default()),
-            ..TokenRequest::default()
-        };
+        let request = TokenRequest { spec: Some(TokenRequestSpec::default()), ..TokenRequest::default() };
         let token = accounts
             .create_token_request(account, &PostParams::default(), &request)
             .await
@@ -125,15 +116,9 @@ impl ControlPlane {
     pub async fn grant(&self, user: &User, rules: &[PolicyRule]) {
         let client = self.admin().await;
         let name = user.role();
-        let metadata = ObjectMeta {
-            name: Some(name.clone()),
-            ..ObjectMeta::default()
-        };
-        let role = ClusterRole {
-            metadata: metadata.clone(),
-            rules: Some(rules.to_vec()),
-            ..ClusterRole::default()
-        };
+        let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
+        let role =
+            ClusterRole { metadata: metadata.clone(), rules: Some(rules.to_vec()), ..ClusterRole::default() };
         let subject = Subject {
             api_group: Some("rbac.authorization.k8s.io".to_owned()),
             kind: "User".to_owned(),
@@ -189,13 +174,12 @@ impl ControlPlane {
             let name = object.metadata.name.as_deref().unwrap_or_default();
             let params = PatchParams::apply("tests").force();
             // A kind is discovered a moment before its objects are accepted.
-            eventually(&format!("{label} is applied"), SETTLE_TIMEOUT, async || match api
-                .patch(name, &params, &Patch::Apply(&object))
-                .await
-            {
-                Ok(_) => Ok(()),
-                Err(kube::Error::Api(status)) if status.code == 404 => Err(status.message.clone()),
-                Err(e) => panic!("cannot apply {label}: {e}"),
+            eventually(&format!("{label} is applied"), SETTLE_TIMEOUT, async || {
+                match api.patch(name, &params, &Patch::Apply(&object)).await {
+                    Ok(_) => Ok(()),
+                    Err(kube::Error::Api(status)) if status.code == 404 => Err(status.message.clone()),
+                    Err(e) => panic!("cannot apply {label}: {e}"),
+                }
             })
             .await;
         }
@@ -223,9 +207,7 @@ impl ControlPlane {
     /// If kubectl fails, with what it said.
     pub async fn kubectl(&self, arguments: &[&str]) -> String {
         let shown = format!("kubectl {}", arguments.join(" "));
-        self.try_kubectl(arguments)
-            .await
-            .unwrap_or_else(|e| panic!("{shown}: {e}"))
+        self.try_kubectl(arguments).await.unwrap_or_else(|e| panic!("{shown}: {e}"))
     }
 
     /// Like [`ControlPlane::kubectl`], for what is expected to fail: `Err` is what kubectl said.
@@ -286,11 +268,7 @@ async fn settle(client: &Client, user: &User, rules: &[PolicyRule], allowed: boo
         eventually(&what, SETTLE_TIMEOUT, async || {
             let answer = reviews.create(&PostParams::default(), &review).await;
             let status = answer.map_err(|e| e.to_string())?.status.unwrap_or_default();
-            if status.allowed == allowed {
-                Ok(())
-            } else {
-                Err(format!("the server says {status:?}"))
-            }
+            if status.allowed == allowed { Ok(()) } else { Err(format!("the server says {status:?}")) }
         })
         .await;
     }
@@ -309,26 +287,16 @@ fn documents(yaml: &str) -> Vec<DynamicObject> {
 }
 
 fn label(object: &DynamicObject) -> String {
-    let kind = object
-        .types
-        .as_ref()
-        .map_or("object", |types| types.kind.as_str());
-    format!(
-        "{kind} {}",
-        object.metadata.name.as_deref().unwrap_or("without a name")
-    )
+    let kind = object.types.as_ref().map_or("object", |types| types.kind.as_str());
+    format!("{kind} {}", object.metadata.name.as_deref().unwrap_or("without a name"))
 }
 
 async fn api(client: &Client, object: &DynamicObject) -> Api<DynamicObject> {
-    let types = object
-        .types
-        .as_ref()
-        .unwrap_or_else(|| panic!("{} has no apiVersion or kind", label(object)));
+    let types =
+        object.types.as_ref().unwrap_or_else(|| panic!("{} has no apiVersion or kind", label(object)));
     let kind = GroupVersionKind::try_from(types).unwrap_or_else(|e| panic!("{}: {e}", label(object)));
     let (resource, capabilities) = eventually(&format!("{kind:?} is served"), SETTLE_TIMEOUT, async || {
-        discovery::pinned_kind(client, &kind)
-            .await
-            .map_err(|e| e.to_string())
+        discovery::pinned_kind(client, &kind).await.map_err(|e| e.to_string())
     })
     .await;
     match capabilities.scope {

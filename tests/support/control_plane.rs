@@ -55,13 +55,7 @@ impl ControlPlane {
         let etcd_port = free_port();
         prepare(&dir.state(), etcd_port);
         let etcd = component("etcd", &dir, &options.etcd_flags);
-        let mut control_plane = ControlPlane {
-            apiserver: None,
-            etcd,
-            dir,
-            etcd_port,
-            options,
-        };
+        let mut control_plane = ControlPlane { apiserver: None, etcd, dir, etcd_port, options };
         control_plane.start_apiserver().await;
         control_plane
     }
@@ -153,10 +147,7 @@ fn prepare(state: &Path, etcd_port: u16) {
         .output()
         .unwrap_or_else(|e| panic!("cannot run {}: {e}", script().display()));
     let message = String::from_utf8_lossy(&output.stderr);
-    assert!(
-        output.status.success(),
-        "no control plane for the tests: {message}"
-    );
+    assert!(output.status.success(), "no control plane for the tests: {message}");
 }
 
 fn admin_kubeconfig(dir: &RunDir) -> PathBuf {
@@ -167,20 +158,11 @@ async fn is_ready(kubeconfig: &Path) -> Result<(), String> {
     let client = clients::try_client(kubeconfig).await?;
     let request = axum::http::Request::get("/readyz").body(Vec::new());
     let request = request.map_err(|e| e.to_string())?;
-    client
-        .request_text(request)
-        .await
-        .map_err(|e| format!("/readyz: {e}"))?;
+    client.request_text(request).await.map_err(|e| format!("/readyz: {e}"))?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    namespaces
-        .get("default")
-        .await
-        .map_err(|e| format!("namespace default: {e}"))?;
+    namespaces.get("default").await.map_err(|e| format!("namespace default: {e}"))?;
     // One of those that are created last; they come after /readyz in some versions.
     let roles: Api<ClusterRole> = Api::all(client);
-    roles
-        .get("system:service-account-issuer-discovery")
-        .await
-        .map_err(|e| format!("cluster roles: {e}"))?;
+    roles.get("system:service-account-issuer-discovery").await.map_err(|e| format!("cluster roles: {e}"))?;
     Ok(())
 }

@@ -16,11 +16,7 @@ pub async fn get(port: u16, path: &str) -> io::Result<(u16, String)> {
 pub async fn post(port: u16, path: &str, body: &str) -> io::Result<(u16, String)> {
     let length = body.len();
     let head = "Host: 127.0.0.1\r\nContent-Type: application/json";
-    request(
-        port,
-        format!("POST {path} HTTP/1.0\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}"),
-    )
-    .await
+    request(port, format!("POST {path} HTTP/1.0\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}")).await
 }
 
 /// HTTP/1.0, so that the answer ends with the connection and is never chunked.
@@ -34,9 +30,7 @@ async fn request(port: u16, request: String) -> io::Result<(u16, String)> {
         stream.read_to_string(&mut answer)?;
         parse(&answer).ok_or_else(|| io::Error::other(format!("no HTTP answer from port {port}: {answer:?}")))
     };
-    tokio::task::spawn_blocking(exchange)
-        .await
-        .map_err(io::Error::other)?
+    tokio::task::spawn_blocking(exchange).await.map_err(io::Error::other)?
 }
 
 fn parse(answer: &str) -> Option<(u16, String)> {

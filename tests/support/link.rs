@@ -34,10 +34,7 @@ impl Link {
             .split_once("https://127.0.0.1:")
             .and_then(|(_, rest)| rest.split_whitespace().next()?.parse::<u16>().ok())
             .unwrap_or_else(|| panic!("no port of the API server in {text}"));
-        let kubeconfig = control_plane
-            .dir()
-            .state()
-            .join(format!("kubeconfig-link-{port}"));
+        let kubeconfig = control_plane.dir().state().join(format!("kubeconfig-link-{port}"));
         let text = text.replace(&format!("127.0.0.1:{target}"), &format!("127.0.0.1:{port}"));
         std::fs::write(&kubeconfig, text).unwrap_or_else(|e| panic!("{}: {e}", kubeconfig.display()));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
@@ -53,11 +50,7 @@ impl Link {
                 let _ = from.and_then(|from| forward(from, target, &shared));
             }
         });
-        Link {
-            port,
-            state,
-            kubeconfig,
-        }
+        Link { port, state, kubeconfig }
     }
 
     /// Breaks all connections, and new ones until [`Link::mend`].
@@ -95,10 +88,9 @@ fn forward(from: TcpStream, port: u16, state: &Mutex<State>) -> io::Result<()> {
         return Ok(());
     }
     let to = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    for (mut reader, mut writer) in [
-        (from.try_clone()?, to.try_clone()?),
-        (to.try_clone()?, from.try_clone()?),
-    ] {
+    for (mut reader, mut writer) in
+        [(from.try_clone()?, to.try_clone()?), (to.try_clone()?, from.try_clone()?)]
+    {
         thread::spawn(move || {
             let _ = io::copy(&mut reader, &mut writer);
             // The end of one direction is the end of both.

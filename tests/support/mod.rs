@@ -54,9 +54,7 @@ use tokio::sync::OnceCell;
 /// It cannot be stopped or restarted (that takes a `&mut ControlPlane`). It ends with the test run.
 pub async fn shared() -> &'static ControlPlane {
     static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
-    SHARED
-        .get_or_init(|| ControlPlane::start_as("shared", Options::default()))
-        .await
+    SHARED.get_or_init(|| ControlPlane::start_as("shared", Options::default())).await
 }
 
 /// The shared control plane with a controller manager and two nodes, so that workloads run in it.

@@ -71,28 +71,17 @@ impl Operator {
         let port = self.port;
         eventually("the operator serves HTTP", READY_TIMEOUT, async || {
             self.process.assert_running();
-            http::get(port, "/healthz")
-                .await
-                .map(|_| ())
-                .map_err(|e| e.to_string())
+            http::get(port, "/healthz").await.map(|_| ()).map_err(|e| e.to_string())
         })
         .await;
     }
 
     /// Waits until a metric is as `holds` says. One that is not there yet counts as 0.
     pub async fn metric_when(&self, name: &str, labels: &[(&str, &str)], holds: impl Fn(f64) -> bool) -> f64 {
-        eventually(
-            &format!("{name}{labels:?} is as wanted"),
-            READY_TIMEOUT,
-            async || {
-                let value = self.metric(name, labels).await.unwrap_or_default();
-                if holds(value) {
-                    Ok(value)
-                } else {
-                    Err(format!("it is {value}"))
-                }
-            },
-        )
+        eventually(&format!("{name}{labels:?} is as wanted"), READY_TIMEOUT, async || {
+            let value = self.metric(name, labels).await.unwrap_or_default();
+            if holds(value) { Ok(value) } else { Err(format!("it is {value}")) }
+        })
         .await
     }
 
@@ -120,10 +109,7 @@ impl Operator {
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = http::get(self.port, path).await;
         answer.unwrap_or_else(|e| {
-            panic!(
-                "the operator does not answer {path}: {e}\n{}",
-                self.process.log_tail()
-            )
+            panic!("the operator does not answer {path}: {e}\n{}", self.process.log_tail())
         })
     }
 
@@ -166,11 +152,7 @@ impl Operator {
 impl Drop for Operator {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!(
-                "the end of {}:\n{}",
-                self.process.log().display(),
-                self.process.log_tail()
-            );
+            eprintln!("the end of {}:\n{}", self.process.log().display(), self.process.log_tail());
         }
     }
 }
@@ -209,10 +191,7 @@ impl OperatorOptions {
             .arg(&self.lease_namespace)
             .arg("--lease-name")
             .arg(&self.lease);
-        Operator {
-            process: Process::start("polywatch", self.command, self.log),
-            port: self.port,
-        }
+        Operator { process: Process::start("polywatch", self.command, self.log), port: self.port }
     }
 }
 

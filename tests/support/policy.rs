@@ -63,8 +63,7 @@ spec:
 impl ControlPlane {
     /// Installs polywatch's own CRDs.
     pub async fn install_crds(&self) {
-        self.apply_yaml(include_str!("../../crds/monitorpolicies.polywatch.dev.yaml"))
-            .await;
+        self.apply_yaml(include_str!("../../crds/monitorpolicies.polywatch.dev.yaml")).await;
     }
 
     /// Waits until the status of a policy is about its present spec and `holds`; returns that status.
@@ -99,8 +98,7 @@ impl ControlPlane {
 
     /// Waits until everything that the policy names is watched and judged.
     pub async fn ready(&self, policy: &str) -> MonitorPolicyStatus {
-        self.status_when(policy, "it is ready", |status| is(status, "Ready", "True"))
-            .await
+        self.status_when(policy, "it is ready", |status| is(status, "Ready", "True")).await
     }
 
     /// The Events about an object, by its kind and name, that have this reason.
@@ -119,11 +117,9 @@ impl ControlPlane {
     /// Waits for the one Event about an object that has this reason and happened `times` times.
     pub async fn event(&self, kind: &str, name: &str, reason: &str, times: i32) -> Event {
         let what = format!("{kind} {name} has one Event {reason} that happened {times} times");
-        eventually(&what, PATIENCE, async || {
-            match self.events(kind, name, reason).await.as_slice() {
-                [event] if occurrences(event) == times => Ok(event.clone()),
-                others => Err(format!("it has {others:?}")),
-            }
+        eventually(&what, PATIENCE, async || match self.events(kind, name, reason).await.as_slice() {
+            [event] if occurrences(event) == times => Ok(event.clone()),
+            others => Err(format!("it has {others:?}")),
         })
         .await
     }
@@ -136,10 +132,7 @@ pub fn occurrences(event: &Event) -> i32 {
 
 /// Whether a condition is there and has this status.
 pub fn is(status: &MonitorPolicyStatus, condition: &str, value: &str) -> bool {
-    status
-        .conditions
-        .iter()
-        .any(|known| known.type_ == condition && known.status == value)
+    status.conditions.iter().any(|known| known.type_ == condition && known.status == value)
 }
 
 /// Status, reason and message of a condition.

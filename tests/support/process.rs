@@ -38,18 +38,12 @@ impl Process {
     pub fn start(name: &str, mut command: Command, log: PathBuf) -> Process {
         let output = File::options().create(true).append(true).open(&log);
         let output = output.unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
-        let errors = output
-            .try_clone()
-            .unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
+        let errors = output.try_clone().unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
         command.stdin(Stdio::null()).stdout(output).stderr(errors);
         let program = command.get_program().to_owned();
         let child = spawn(command).unwrap_or_else(|e| panic!("{name}: cannot start {program:?}: {e}"));
         lock_running().insert(child.id());
-        Process {
-            name: name.to_owned(),
-            child,
-            log,
-        }
+        Process { name: name.to_owned(), child, log }
     }
 
     /// The process id, which is that of the program itself: nothing stands between.
@@ -83,12 +77,7 @@ impl Process {
     /// Panics with the end of the log if the process has ended although it should run.
     pub fn assert_running(&mut self) {
         if let Some(status) = self.exited() {
-            panic!(
-                "{} ended ({status}). The end of {}:\n{}",
-                self.name,
-                self.log.display(),
-                self.log_tail()
-            );
+            panic!("{} ended ({status}). The end of {}:\n{}", self.name, self.log.display(), self.log_tail());
         }
     }
 
@@ -117,10 +106,8 @@ impl Process {
         }
         send(self.child.id(), libc::SIGTERM);
         let what = format!("{} ends after SIGTERM", self.name);
-        eventually(&what, EXIT_TIMEOUT, async || {
-            self.exited().ok_or_else(|| "it still runs".to_owned())
-        })
-        .await
+        eventually(&what, EXIT_TIMEOUT, async || self.exited().ok_or_else(|| "it still runs".to_owned()))
+            .await
     }
 }
 
@@ -147,9 +134,7 @@ pub fn alive(pid: u32) -> bool {
     }
     match std::fs::read_to_string(format!("/proc/{pid}/stat")) {
         // "PID (NAME) STATE ...": a name may hold anything, also parentheses.
-        Ok(stat) => stat
-            .rsplit_once(") ")
-            .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])),
+        Ok(stat) => stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])),
         Err(_) => false,
     }
 }

@@ -31,9 +31,7 @@ impl Workloads {
             controller_manager: component("kube-controller-manager", control_plane.dir(), &[]),
             kwok: component("kwok", control_plane.dir(), &[]),
         };
-        control_plane
-            .apply_yaml(include_str!("../../hack/cluster.yaml"))
-            .await;
+        control_plane.apply_yaml(include_str!("../../hack/cluster.yaml")).await;
         let client = control_plane.admin().await;
         let nodes: Api<Node> = Api::all(client.clone());
         eventually("node-0 is Ready", START_TIMEOUT, async || {
@@ -41,10 +39,7 @@ impl Workloads {
             workloads.kwok.assert_running();
             let node = nodes.get("node-0").await.map_err(|e| e.to_string())?;
             let conditions = node.status.unwrap_or_default().conditions.unwrap_or_default();
-            match conditions
-                .iter()
-                .any(|c| c.type_ == "Ready" && c.status == "True")
-            {
+            match conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True") {
                 true => Ok(()),
                 false => Err(format!("its conditions are {conditions:?}")),
             }
@@ -69,10 +64,7 @@ async fn assigns_nodes(pods: Api<Pod>) {
         "spec": {"containers": [{"name": "probe", "image": "none"}]},
     });
     let probe: Pod = serde_json::from_value(probe).expect("the probe is a pod");
-    let dry_run = PostParams {
-        dry_run: true,
-        ..PostParams::default()
-    };
+    let dry_run = PostParams { dry_run: true, ..PostParams::default() };
     eventually("new pods get a node", START_TIMEOUT, async || {
         let pod = pods.create(&dry_run, &probe).await.map_err(|e| e.to_string())?;
         let node = pod.spec.and_then(|spec| spec.node_name);

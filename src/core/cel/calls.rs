@@ -58,21 +58,11 @@ pub(super) fn check(call: &CallExpr, at: Position) -> Result<(), CompileError> {
         return Err(wrong_call(function.name, &usage(function), at));
     }
     if functions::is_not_yet(name) {
-        return Err(CompileError::NotYet {
-            name: Text::word(name),
-            at,
-        });
+        return Err(CompileError::NotYet { name: Text::word(name), at });
     }
-    let writable = FUNCTIONS
-        .iter()
-        .map(|f| f.name)
-        .filter(|name| !name.contains('@'));
+    let writable = FUNCTIONS.iter().map(|f| f.name).filter(|name| !name.contains('@'));
     let near = nearest(name, writable.chain(MACROS.iter().map(|(name, _)| *name)));
-    Err(CompileError::UnknownFunction {
-        name: Text::word(name),
-        at,
-        near,
-    })
+    Err(CompileError::UnknownFunction { name: Text::word(name), at, near })
 }
 
 fn usage(function: &functions::Function) -> String {
@@ -86,11 +76,7 @@ fn usage(function: &functions::Function) -> String {
 }
 
 fn wrong_call(name: &str, usage: &str, at: Position) -> CompileError {
-    CompileError::WrongCall {
-        name: Text::word(name),
-        at,
-        usage: Text::bounded(usage, MAX_USAGE),
-    }
+    CompileError::WrongCall { name: Text::word(name), at, usage: Text::bounded(usage, MAX_USAGE) }
 }
 
 /// The known name that `name` was probably meant to be: at most two slips away, one for a short name. Case

@@ -51,24 +51,18 @@ fn budget_of<'b>(args: &'b Args<'_, '_>) -> Result<&'b Budget, ExecutionError> {
 /// Charges what `steps` says about the last argument, and hands that on.
 fn charged<'b, 'v>(mut args: Args<'b, 'v>, steps: impl FnOnce(&dyn Val, &Budget) -> u64) -> Answer<'b, 'v> {
     let budget = budget_of(&args)?.clone();
-    let value = args
-        .pop()
-        .ok_or_else(ExecutionError::missing_argument_or_target)?;
+    let value = args.pop().ok_or_else(ExecutionError::missing_argument_or_target)?;
     let steps = steps(value.as_ref(), &budget);
     budget.spend(steps)?;
     Ok(value)
 }
 
 fn charge_loop<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
-    let each = args
-        .get(1)
-        .and_then(|n| n.downcast_ref::<CelInt>())
-        .map_or(1, |n| n.inner().unsigned_abs());
+    let each = args.get(1).and_then(|n| n.downcast_ref::<CelInt>()).map_or(1, |n| n.inner().unsigned_abs());
     charged(args, |list, budget| {
         let len = elements(list);
         budget.saw(len);
-        len.saturating_mul(each)
-            .saturating_add(weight(list, Touch::Copy, budget.left()))
+        len.saturating_mul(each).saturating_add(weight(list, Touch::Copy, budget.left()))
     })
 }
 
@@ -98,12 +92,7 @@ fn keep_value<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
 
 fn charge_bytes<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     let len = |text: &CelString<'_>| text.inner().len() as u64;
-    charged(args, |value, _| {
-        value
-            .downcast_ref::<CelString>()
-            .map_or(1, len)
-            .saturating_mul(ELEMENT)
-    })
+    charged(args, |value, _| value.downcast_ref::<CelString>().map_or(1, len).saturating_mul(ELEMENT))
 }
 
 fn charge_square<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
@@ -120,30 +109,18 @@ fn charge_square<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
 fn charge_count<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     // a negative count is refused by the function itself
     let count = |n: &CelInt| u64::try_from(*n.inner()).unwrap_or(1);
-    charged(args, |value, _| {
-        value
-            .downcast_ref::<CelInt>()
-            .map_or(1, count)
-            .saturating_mul(ELEMENT)
-    })
+    charged(args, |value, _| value.downcast_ref::<CelInt>().map_or(1, count).saturating_mul(ELEMENT))
 }
 
 fn no_overload(function: &str, args: &[CowVal<'_, '_>]) -> ExecutionError {
-    let types = args
-        .iter()
-        .skip(1)
-        .map(|arg| arg.get_type().name().to_owned())
-        .collect();
+    let types = args.iter().skip(1).map(|arg| arg.get_type().name().to_owned()).collect();
     ExecutionError::no_such_member_overload(function, types)
 }
 
 /// `text.replace(old, new)` and `text.replace(old, new, times)`.
 fn replace<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
-    let text = |at: usize| {
-        args.get(at)
-            .and_then(|arg| arg.downcast_ref::<CelString>())
-            .map(|text| text.inner())
-    };
+    let text =
+        |at: usize| args.get(at).and_then(|arg| arg.downcast_ref::<CelString>()).map(|text| text.inner());
     let (Some(whole), Some(old), Some(new)) = (text(1), text(2), text(3)) else {
         return Err(no_overload("replace", &args));
     };
@@ -156,9 +133,7 @@ fn replace<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
         },
     };
     let found = whole.matches(old).take(times).count();
-    let made = (found as u64)
-        .saturating_mul(new.len() as u64)
-        .saturating_add(whole.len() as u64);
+    let made = (found as u64).saturating_mul(new.len() as u64).saturating_add(whole.len() as u64);
     budget_of(&args)?.spend(making(made))?;
     Ok(CowVal::owned(CelString::from(whole.replacen(old, new, times))))
 }
@@ -173,10 +148,7 @@ fn join<'b, 'v>(args: Args<'b, 'v>) -> Answer<'b, 'v> {
     let (Some(list), Some(between)) = (list, between) else {
         return Err(no_overload("join", &args));
     };
-    let texts = list
-        .inner()
-        .iter()
-        .map(|item| item.downcast_ref::<CelString>().map(|text| text.inner()));
+    let texts = list.inner().iter().map(|item| item.downcast_ref::<CelString>().map(|text| text.inner()));
     let Some(texts) = texts.collect::<Option<Vec<&str>>>() else {
         return Err(ExecutionError::function_error("join", "not a list of strings"));
     };

@@ -75,11 +75,8 @@ impl fmt::Debug for Program {
 /// # Errors
 /// The first thing that is wrong. Never panics, whatever the source.
 pub fn compile(source: &str, scope: &Scope, want: Want) -> Result<Program, CompileError> {
-    with_large_stack(|| compile_here(source, scope, want)).unwrap_or_else(|_| {
-        Err(CompileError::Internal {
-            reason: Text::word("no thread could be started"),
-        })
-    })
+    with_large_stack(|| compile_here(source, scope, want))
+        .unwrap_or_else(|_| Err(CompileError::Internal { reason: Text::word("no thread could be started") }))
 }
 
 fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, CompileError> {
@@ -95,13 +92,8 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
     if !kinds.is_bool() {
         meter::keep(&mut expr);
     }
-    let compiled = Compiled {
-        source: source.to_owned(),
-        expr,
-        roots: used.roots,
-        variables: used.variables,
-        kinds,
-    };
+    let compiled =
+        Compiled { source: source.to_owned(), expr, roots: used.roots, variables: used.variables, kinds };
     Ok(Program(Arc::new(compiled)))
 }
 
@@ -131,10 +123,7 @@ fn check_patterns(expr: &IdedExpr, places: &Places) -> Result<(), CompileError> 
             && !environment::is_pattern(text.inner())
         {
             let message = Text::bounded(failure::BAD_PATTERN, MAX_KINDS);
-            return Err(CompileError::Syntax {
-                at: places.of(pattern.id),
-                message,
-            });
+            return Err(CompileError::Syntax { at: places.of(pattern.id), message });
         }
         shape::for_each_part(expr, |part| open.push(part));
     }

@@ -32,20 +32,13 @@ pub(super) fn env() -> &'static Arc<Env> {
 
 /// Whether `pattern` is a regular expression as `matches` takes it.
 pub(super) fn is_pattern(pattern: &str) -> bool {
-    let args = vec![
-        CowVal::owned(CelString::from("")),
-        CowVal::owned(CelString::from(pattern)),
-    ];
-    env()
-        .find_overload("matches", &args)
-        .is_some_and(|matches| matches(args).is_ok())
+    let args = vec![CowVal::owned(CelString::from("")), CowVal::owned(CelString::from(pattern))];
+    env().find_overload("matches", &args).is_some_and(|matches| matches(args).is_ok())
 }
 
 /// `now` as a CEL timestamp, made the way expressions make them; null if CEL has no such time.
 pub(super) fn timestamp(now: Timestamp) -> Box<dyn Val> {
     let args = vec![CowVal::owned(CelString::from(now.to_string()))];
-    let made = env()
-        .find_overload("timestamp", &args)
-        .and_then(|timestamp| timestamp(args).ok());
+    let made = env().find_overload("timestamp", &args).and_then(|timestamp| timestamp(args).ok());
     made.map_or_else(|| Box::new(CelNull) as Box<dyn Val>, CowVal::into_owned)
 }

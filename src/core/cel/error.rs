@@ -38,11 +38,7 @@ impl Text {
     pub(super) fn bounded(text: &str, max: usize) -> Self {
         let mut out = String::with_capacity(text.len().min(max));
         for c in text.chars() {
-            let c = if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
-                '\u{fffd}'
-            } else {
-                c
-            };
+            let c = if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { '\u{fffd}' } else { c };
             if out.len() + c.len_utf8() > max {
                 while out.len() + '…'.len_utf8() > max {
                     out.pop();
@@ -258,14 +254,8 @@ mod tests {
 
     #[test]
     fn quoted_text_has_one_line_and_a_bound() {
-        assert_eq!(
-            Text::word("a\nb\u{0}c\u{2028}").as_str(),
-            "a\u{fffd}b\u{fffd}c\u{fffd}"
-        );
+        assert_eq!(Text::word("a\nb\u{0}c\u{2028}").as_str(), "a\u{fffd}b\u{fffd}c\u{fffd}");
         let long = Text::word(&"é".repeat(100));
-        assert!(
-            long.as_str().len() <= MAX_WORD && long.as_str().ends_with('…'),
-            "{long}"
-        );
+        assert!(long.as_str().len() <= MAX_WORD && long.as_str().ends_with('…'), "{long}");
     }
 }

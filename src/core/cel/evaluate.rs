@@ -66,15 +66,7 @@ impl<'a> Bindings<'a> {
         context.add_variable_as_val(SLOT, Box::new(slot.clone()));
         let variables = vec![None; inputs.variables.len()];
         let (roots, registry) = (Roots::default(), Arc::default());
-        Self {
-            inputs,
-            context,
-            roots,
-            variables,
-            budget,
-            slot,
-            registry,
-        }
+        Self { inputs, context, roots, variables, budget, slot, registry }
     }
 
     fn evaluate(&mut self, program: &Program) -> Result<Box<dyn Val + 'a>, EvalError> {
@@ -128,8 +120,7 @@ impl<'a> Bindings<'a> {
         });
         match value {
             Ok(value) => {
-                self.context
-                    .add_variable_as_val(format!("{VARIABLES}{}", variable.name), value);
+                self.context.add_variable_as_val(format!("{VARIABLES}{}", variable.name), value);
                 Ok(())
             }
             // the one where it began says more than those that read it
@@ -158,32 +149,24 @@ impl<'a> Bindings<'a> {
             Root::Request => self.inputs.request,
             Root::Now => return environment::timestamp(self.inputs.now),
         };
-        node.map_or_else(
-            || Box::new(CelNull) as Box<dyn Val + 'a>,
-            |node| view::value(node, &self.registry),
-        )
+        node.map_or_else(|| Box::new(CelNull) as Box<dyn Val + 'a>, |node| view::value(node, &self.registry))
     }
 
     fn run(&self, program: &Program) -> Result<Kept, EvalError> {
         self.budget.refill();
         let run = AssertUnwindSafe(|| Value::resolve(program.expr(), &self.context));
         let Ok(result) = catch_unwind(run) else {
-            return Err(EvalError::Internal {
-                reason: Text::word("the evaluator panicked"),
-            });
+            return Err(EvalError::Internal { reason: Text::word("the evaluator panicked") });
         };
         // Even with an answer: `||` may have swallowed the error.
         if let Some(longest) = self.budget.overdrawn() {
-            return Err(EvalError::TooCostly {
-                longest,
-                max: MAX_STEPS,
-            });
+            return Err(EvalError::TooCostly { longest, max: MAX_STEPS });
         }
         match result {
             Ok(Value::Bool(verdict)) => Ok(Kept::Scalar(Box::new(CelBool::from(verdict)))),
-            Ok(_) => self.slot.take().ok_or(EvalError::Internal {
-                reason: Text::word("the value was not kept"),
-            }),
+            Ok(_) => {
+                self.slot.take().ok_or(EvalError::Internal { reason: Text::word("the value was not kept") })
+            }
             Err(error) => {
                 let known = failure::missing_variable(&error).and_then(|name| self.failed(name));
                 Err(known.unwrap_or_else(|| failure::explain(&error, program.source())))
@@ -206,13 +189,8 @@ impl Program {
     /// When it fails, costs too much, or comes out as something other than a bool.
     pub fn evaluate_bool(&self, bindings: &mut Bindings<'_>) -> Result<bool, EvalError> {
         let value = bindings.evaluate(self)?;
-        let got = || EvalError::NotBool {
-            got: failure::type_name(value.get_type().name()),
-        };
-        value
-            .downcast_ref::<CelBool>()
-            .map(|b| *b.inner())
-            .ok_or_else(got)
+        let got = || EvalError::NotBool { got: failure::type_name(value.get_type().name()) };
+        value.downcast_ref::<CelBool>().map(|b| *b.inner()).ok_or_else(got)
     }
 
     /// Evaluates a message. As long as it comes out; whoever shows it cuts it.
@@ -221,12 +199,7 @@ impl Program {
     /// When it fails, costs too much, or comes out as something other than a string.
     pub fn evaluate_string(&self, bindings: &mut Bindings<'_>) -> Result<String, EvalError> {
         let value = bindings.evaluate(self)?;
-        let got = || EvalError::NotString {
-            got: failure::type_name(value.get_type().name()),
-        };
-        value
-            .downcast_ref::<CelString>()
-            .map(|text| text.inner().to_owned())
-            .ok_or_else(got)
+        let got = || EvalError::NotString { got: failure::type_name(value.get_type().name()) };
+        value.downcast_ref::<CelString>().map(|text| text.inner().to_owned()).ok_or_else(got)
     }
 }

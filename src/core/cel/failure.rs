@@ -13,9 +13,7 @@ pub(super) const BAD_PATTERN: &str = "this is not a regular expression (RE2 synt
 pub(super) fn explain(error: &ExecutionError, source: &str) -> EvalError {
     let reason = match error {
         ExecutionError::NoSuchKey(key) => {
-            let key = Some(key.as_str())
-                .filter(|key| source.contains(*key))
-                .map(Text::word);
+            let key = Some(key.as_str()).filter(|key| source.contains(*key)).map(Text::word);
             return EvalError::NoSuchKey { key };
         }
         ExecutionError::NoSuchOverload(overload) => overloads(overload),
@@ -29,20 +27,11 @@ pub(super) fn explain(error: &ExecutionError, source: &str) -> EvalError {
             format!("{} cannot be compared with {}", value_type(a), value_type(b))
         }
         ExecutionError::UnsupportedBinaryOperator(operator, a, b) => {
-            format!(
-                "`{}` does not take {} and {}",
-                symbol(operator),
-                value_type(a),
-                value_type(b)
-            )
+            format!("`{}` does not take {} and {}", symbol(operator), value_type(a), value_type(b))
         }
         ExecutionError::UnsupportedKeyType(key) => format!("{} is used as a key", value_type(key)),
         ExecutionError::UnsupportedIndex(index, whole) => {
-            format!(
-                "{} cannot be indexed with {}",
-                value_type(whole),
-                value_type(index)
-            )
+            format!("{} cannot be indexed with {}", value_type(whole), value_type(index))
         }
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
             "division by zero".to_owned()
@@ -57,9 +46,7 @@ pub(super) fn explain(error: &ExecutionError, source: &str) -> EvalError {
         }
         _ => "an operation failed".to_owned(),
     };
-    EvalError::Failed {
-        reason: Text::bounded(&reason, MAX_REASON),
-    }
+    EvalError::Failed { reason: Text::bounded(&reason, MAX_REASON) }
 }
 
 /// The variable that was read and has no value.
@@ -72,11 +59,7 @@ pub(super) fn missing_variable(error: &ExecutionError) -> Option<&str> {
 
 fn overloads(error: &OverloadError) -> String {
     let name = symbol(error.function());
-    let types: Vec<&str> = error
-        .argument_types()
-        .iter()
-        .map(|name| type_name(name))
-        .collect();
+    let types: Vec<&str> = error.argument_types().iter().map(|name| type_name(name)).collect();
     match (error.function(), types.as_slice()) {
         ("_._", [whole, _]) => format!("{whole} has no fields"),
         (_, [target, args @ ..]) if error.is_member_function() => match args {

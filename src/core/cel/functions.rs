@@ -17,21 +17,11 @@ pub(super) struct Function {
 }
 
 const fn member(name: &'static str, least: usize, most: usize, result: Kinds) -> Function {
-    Function {
-        name,
-        member: true,
-        args: (least, most),
-        result,
-    }
+    Function { name, member: true, args: (least, most), result }
 }
 
 const fn global(name: &'static str, least: usize, most: usize, result: Kinds) -> Function {
-    Function {
-        name,
-        member: false,
-        args: (least, most),
-        result,
-    }
+    Function { name, member: false, args: (least, most), result }
 }
 
 /// Everything but operators and macros. A test calls each of them.
@@ -203,9 +193,7 @@ pub(super) fn is_not_yet(name: &str) -> bool {
     NOT_YET.contains(&name)
 }
 
-const NAMESPACES: &[&str] = &[
-    "base64", "cel", "format", "lists", "math", "optional", "sets", "strings",
-];
+const NAMESPACES: &[&str] = &["base64", "cel", "format", "lists", "math", "optional", "sets", "strings"];
 
 /// Whether functions have names that begin with this.
 pub(super) fn is_namespace(name: &str) -> bool {
@@ -238,7 +226,5 @@ pub(super) fn called(call: &CallExpr) -> Option<&'static Function> {
 
 /// The function of this name that is called this way.
 pub(super) fn find(name: &str, member: bool) -> Option<&'static Function> {
-    FUNCTIONS
-        .iter()
-        .find(|function| function.member == member && function.name == name)
+    FUNCTIONS.iter().find(|function| function.member == member && function.name == name)
 }

@@ -42,9 +42,7 @@ impl Kept {
         if let Some(map) = value.downcast_ref::<CelMap>() {
             let entries = map.inner().iter();
             return Self::Map(
-                entries
-                    .map(|(key, item)| (key.clone().into_static(), Self::of(item.as_ref())))
-                    .collect(),
+                entries.map(|(key, item)| (key.clone().into_static(), Self::of(item.as_ref()))).collect(),
             );
         }
         if let Some(optional) = value.downcast_ref::<CelOptional>() {
@@ -58,13 +56,11 @@ impl Kept {
         match self {
             Self::Scalar(value) => value,
             Self::View(id) => Registry::view(registry, id),
-            Self::List(items) => Box::new(CelList::from(
-                items.into_iter().map(|i| i.restore(registry)).collect::<Vec<_>>(),
-            )),
+            Self::List(items) => {
+                Box::new(CelList::from(items.into_iter().map(|i| i.restore(registry)).collect::<Vec<_>>()))
+            }
             Self::Map(entries) => {
-                let entries = entries
-                    .into_iter()
-                    .map(|(key, item)| (key, item.restore(registry)));
+                let entries = entries.into_iter().map(|(key, item)| (key, item.restore(registry)));
                 Box::new(CelMap::from(entries.collect::<HashMap<CelMapKey<'a>, _>>()))
             }
             Self::Optional(None) => Box::new(CelOptional::none()),

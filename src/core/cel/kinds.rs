@@ -85,9 +85,7 @@ pub(super) fn mismatch(expr: &IdedExpr, want: Kinds, scope: &Scope) -> Option<(u
                     .or_else(|| mismatch(no, want, scope));
             }
             (op::LOGICAL_AND | op::LOGICAL_OR | op::LOGICAL_NOT, operands) if want.meets(Kinds::BOOL) => {
-                return operands
-                    .iter()
-                    .find_map(|operand| mismatch(operand, Kinds::BOOL, scope));
+                return operands.iter().find_map(|operand| mismatch(operand, Kinds::BOOL, scope));
             }
             _ => {}
         }

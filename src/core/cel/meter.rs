@@ -85,11 +85,7 @@ fn walk_call(call: &mut CallExpr, in_loop: bool) {
     }
     call.args.iter_mut().for_each(|arg| walk(arg, in_loop));
     let is_namespace = functions::is_qualified(call);
-    let CallExpr {
-        func_name,
-        target,
-        args,
-    } = call;
+    let CallExpr { func_name, target, args } = call;
     match (func_name.as_str(), target.as_deref_mut(), args.as_mut_slice()) {
         (op::ADD, _, [a, b]) => {
             // `@result + …` is how a loop collects, and sums with a number written out stay short
@@ -153,27 +149,16 @@ fn wrap(expr: &mut IdedExpr, function: &str) {
 fn charge(expr: &mut IdedExpr, function: &str, extra: Option<IdedExpr>) {
     let id = expr.id;
     let inner = std::mem::take(expr);
-    let args = [Some(budget()), extra, Some(inner)]
-        .into_iter()
-        .flatten()
-        .collect();
-    let call = CallExpr {
-        func_name: function.to_owned(),
-        target: None,
-        args,
-    };
-    *expr = IdedExpr {
-        id,
-        expr: Expr::Call(call),
-    };
+    let args = [Some(budget()), extra, Some(inner)].into_iter().flatten().collect();
+    let call = CallExpr { func_name: function.to_owned(), target: None, args };
+    *expr = IdedExpr { id, expr: Expr::Call(call) };
 }
 
 /// `x.replace(a, b)` becomes `@replace(@budget, x, a, b)`.
 fn own(call: &mut CallExpr) {
     call.func_name.insert(0, '@');
     let target = call.target.take().map(|target| *target);
-    call.args
-        .splice(0..0, [Some(budget()), target].into_iter().flatten());
+    call.args.splice(0..0, [Some(budget()), target].into_iter().flatten());
 }
 
 fn budget() -> IdedExpr {
@@ -181,15 +166,9 @@ fn budget() -> IdedExpr {
 }
 
 fn ident(name: &str) -> IdedExpr {
-    IdedExpr {
-        id: 0,
-        expr: Expr::Ident(name.to_owned()),
-    }
+    IdedExpr { id: 0, expr: Expr::Ident(name.to_owned()) }
 }
 
 fn literal(n: i64) -> IdedExpr {
-    IdedExpr {
-        id: 0,
-        expr: Expr::Literal(LiteralValue::Int(n.into())),
-    }
+    IdedExpr { id: 0, expr: Expr::Literal(LiteralValue::Int(n.into())) }
 }

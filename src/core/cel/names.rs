@@ -13,15 +13,8 @@ use super::scope::{Root, Roots, Scope, VARIABLES};
 /// Fields of `request` that exist without an admission request.
 const REQUEST_FIELDS: [&str; 5] = ["kind", "name", "namespace", "operation", "resource"];
 /// Fields of `request` that only an admission request has.
-const ADMISSION_FIELDS: [&str; 7] = [
-    "dryRun",
-    "options",
-    "requestKind",
-    "requestResource",
-    "subResource",
-    "uid",
-    "userInfo",
-];
+const ADMISSION_FIELDS: [&str; 7] =
+    ["dryRun", "options", "requestKind", "requestResource", "subResource", "uid", "userInfo"];
 /// Most bytes of a list of names in a message.
 const MAX_LISTING: usize = 200;
 
@@ -35,12 +28,7 @@ pub(super) struct Used {
 
 /// Checks the names in `expr`, and turns each `variables.NAME` into a single name.
 pub(super) fn resolve(expr: &mut IdedExpr, scope: &Scope, places: &Places) -> Result<Used, CompileError> {
-    let mut resolver = Resolver {
-        scope,
-        places,
-        locals: Vec::new(),
-        used: Used::default(),
-    };
+    let mut resolver = Resolver { scope, places, locals: Vec::new(), used: Used::default() };
     resolver.resolve(expr)?;
     let mut used = resolver.used;
     used.variables.sort();
@@ -69,23 +57,17 @@ impl Resolver<'_> {
             Expr::Select(select) => self.select(select, at),
             Expr::Call(call) => self.call(call, at),
             Expr::List(ListExpr { elements, .. }) => elements.iter_mut().try_for_each(|e| self.resolve(e)),
-            Expr::Map(map) => map
-                .entries
-                .iter_mut()
-                .try_for_each(|entry| match &mut entry.expr {
-                    EntryExpr::StructField(field) => self.resolve(&mut field.value),
-                    EntryExpr::MapEntry(pair) => {
-                        self.resolve(&mut pair.key)?;
-                        self.resolve(&mut pair.value)
-                    }
-                }),
+            Expr::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
+                EntryExpr::StructField(field) => self.resolve(&mut field.value),
+                EntryExpr::MapEntry(pair) => {
+                    self.resolve(&mut pair.key)?;
+                    self.resolve(&mut pair.value)
+                }
+            }),
             Expr::Struct(message) => Err(CompileError::Syntax {
                 at,
                 message: Text::bounded(
-                    &format!(
-                        "`{}{{…}}`: there are no message types to make",
-                        Text::word(&message.type_name)
-                    ),
+                    &format!("`{}{{…}}`: there are no message types to make", Text::word(&message.type_name)),
                     MAX_LISTING,
                 ),
             }),
@@ -130,10 +112,7 @@ impl Resolver<'_> {
                 self.used.roots.insert(root);
                 Ok(())
             }
-            _ if name == "authorizer" => Err(CompileError::AdmissionOnly {
-                name: Text::word(name),
-                at,
-            }),
+            _ if name == "authorizer" => Err(CompileError::AdmissionOnly { name: Text::word(name), at }),
             _ => Err(self.unknown(name, at)),
         }
     }
@@ -155,15 +134,9 @@ impl Resolver<'_> {
         }
         let name = format!("request.{field}");
         if ADMISSION_FIELDS.contains(&field) {
-            return Err(CompileError::AdmissionOnly {
-                name: Text::word(&name),
-                at,
-            });
+            return Err(CompileError::AdmissionOnly { name: Text::word(&name), at });
         }
-        let known: Vec<String> = REQUEST_FIELDS
-            .iter()
-            .map(|field| format!("request.{field}"))
-            .collect();
+        let known: Vec<String> = REQUEST_FIELDS.iter().map(|field| format!("request.{field}")).collect();
         Err(unknown_of(&name, known, at))
     }
 
@@ -193,8 +166,7 @@ impl Resolver<'_> {
         self.resolve(&mut loops.iter_range)?;
         self.resolve(&mut loops.accu_init)?;
         let outside = self.locals.len();
-        self.locals
-            .extend([loops.iter_var.clone(), loops.accu_var.clone()]);
+        self.locals.extend([loops.iter_var.clone(), loops.accu_var.clone()]);
         self.locals.extend(loops.iter_var2.clone());
         let inside = [&mut loops.loop_cond, &mut loops.loop_step, &mut loops.result];
         let resolved = inside.into_iter().try_for_each(|part| self.resolve(part));
@@ -203,11 +175,7 @@ impl Resolver<'_> {
     }
 
     fn unknown(&self, name: &str, at: Position) -> CompileError {
-        let locals = self
-            .locals
-            .iter()
-            .filter(|local| !local.starts_with(['@', '#']))
-            .cloned();
+        let locals = self.locals.iter().filter(|local| !local.starts_with(['@', '#'])).cloned();
         unknown_of(name, locals.chain(self.scope.names()).collect(), at)
     }
 }

@@ -46,23 +46,15 @@ pub(super) fn parse(source: &str) -> Result<Parsed, CompileError> {
     // Before anything else looks: the parser's effort grows with the square of junk.
     let len = source.chars().count();
     if len > MAX_EXPRESSION_LENGTH {
-        return Err(CompileError::TooLong {
-            len,
-            max: MAX_EXPRESSION_LENGTH,
-        });
+        return Err(CompileError::TooLong { len, max: MAX_EXPRESSION_LENGTH });
     }
     if source.trim().is_empty() {
         return Err(CompileError::Empty);
     }
     let parser = environment::env().parser().enable_ident_escape_syntax(true);
     match catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(source))) {
-        Ok(Ok((expr, info))) => Ok(Parsed {
-            expr,
-            places: Places(info),
-        }),
+        Ok(Ok((expr, info))) => Ok(Parsed { expr, places: Places(info) }),
         Ok(Err(errors)) => Err(syntax::explain(&errors.errors, source)),
-        Err(_) => Err(CompileError::Internal {
-            reason: Text::word("the parser panicked"),
-        }),
+        Err(_) => Err(CompileError::Internal { reason: Text::word("the parser panicked") }),
     }
 }

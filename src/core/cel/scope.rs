@@ -20,13 +20,8 @@ pub enum Root {
 
 impl Root {
     /// All of them.
-    pub const ALL: [Root; 5] = [
-        Root::Object,
-        Root::OldObject,
-        Root::NamespaceObject,
-        Root::Request,
-        Root::Now,
-    ];
+    pub const ALL: [Root; 5] =
+        [Root::Object, Root::OldObject, Root::NamespaceObject, Root::Request, Root::Now];
 
     /// As it is written in an expression.
     pub fn name(self) -> &'static str {
@@ -99,14 +94,7 @@ impl Scope {
 
     /// Every name that can be written, the way it is written.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
-        let roots = Root::ALL
-            .into_iter()
-            .filter(|root| self.has(*root))
-            .map(|root| root.name().to_owned());
-        roots.chain(
-            self.variables
-                .iter()
-                .map(|(name, _)| format!("{VARIABLES}{name}")),
-        )
+        let roots = Root::ALL.into_iter().filter(|root| self.has(*root)).map(|root| root.name().to_owned());
+        roots.chain(self.variables.iter().map(|(name, _)| format!("{VARIABLES}{name}")))
     }
 }

@@ -11,18 +11,12 @@ pub(super) fn check(expr: &IdedExpr, places: &Places) -> Result<(), CompileError
     let mut open = vec![(expr, 1, 0)];
     while let Some((expr, depth, loops)) = open.pop() {
         if depth > MAX_DEPTH {
-            return Err(CompileError::TooDeep {
-                at: places.of(expr.id),
-                max: MAX_DEPTH,
-            });
+            return Err(CompileError::TooDeep { at: places.of(expr.id), max: MAX_DEPTH });
         }
         if let Expr::Comprehension(inner) = &expr.expr {
             let inside = loops + usize::from(repeats(inner));
             if inside > MAX_LOOPS {
-                return Err(CompileError::TooNested {
-                    at: places.of(expr.id),
-                    max: MAX_LOOPS,
-                });
+                return Err(CompileError::TooNested { at: places.of(expr.id), max: MAX_LOOPS });
             }
             open.extend([&inner.iter_range, &inner.accu_init].map(|part| (part, depth + 1, loops)));
             open.extend(
@@ -56,16 +50,9 @@ pub(super) fn for_each_part<'e>(expr: &'e IdedExpr, mut hand: impl FnMut(&'e Ide
         Expr::Struct(message) => message.entries.iter().for_each(|e| entry(&e.expr)),
         Expr::Select(select) => hand(&select.operand),
         Expr::List(list) => list.elements.iter().for_each(hand),
-        Expr::Call(call) => call
-            .target
-            .as_deref()
-            .into_iter()
-            .chain(&call.args)
-            .for_each(hand),
+        Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).for_each(hand),
         Expr::Comprehension(l) => {
-            [&l.iter_range, &l.accu_init, &l.loop_cond, &l.loop_step, &l.result]
-                .into_iter()
-                .for_each(hand);
+            [&l.iter_range, &l.accu_init, &l.loop_cond, &l.loop_step, &l.result].into_iter().for_each(hand);
         }
     }
 }

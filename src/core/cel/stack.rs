@@ -23,9 +23,7 @@ pub fn with_large_stack<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<
         return Ok(work());
     }
     thread::scope(|scope| {
-        let worker = thread::Builder::new()
-            .name("cel-compile".to_owned())
-            .stack_size(LARGE_STACK);
+        let worker = thread::Builder::new().name("cel-compile".to_owned()).stack_size(LARGE_STACK);
         let worker = worker.spawn_scoped(scope, || {
             IS_LARGE.set(true);
             work()
@@ -41,10 +39,7 @@ mod tests {
     #[test]
     fn one_policy_takes_one_thread() {
         let ids = with_large_stack(|| {
-            (
-                thread::current().id(),
-                with_large_stack(|| thread::current().id()).expect("already there"),
-            )
+            (thread::current().id(), with_large_stack(|| thread::current().id()).expect("already there"))
         });
         let (outer, inner) = ids.expect("a thread");
         assert_eq!(outer, inner);

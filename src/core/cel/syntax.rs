@@ -16,29 +16,18 @@ pub(super) fn explain(errors: &[ParseError], source: &str) -> CompileError {
             .any(|noise| error.msg.starts_with(noise))
     };
     let Some(error) = errors.iter().find(|error| !follows(error)).or(errors.first()) else {
-        return CompileError::Internal {
-            reason: Text::word("the parser failed without a reason"),
-        };
+        return CompileError::Internal { reason: Text::word("the parser failed without a reason") };
     };
     let at = position(error.pos, source);
     if error.msg.contains("Recursion limit") {
-        return CompileError::TooDeep {
-            at: Position { line: 1, column: 1 },
-            max: MAX_DEPTH,
-        };
+        return CompileError::TooDeep { at: Position { line: 1, column: 1 }, max: MAX_DEPTH };
     }
-    CompileError::Syntax {
-        at,
-        message: Text::bounded(&message(&error.msg), MAX_MESSAGE),
-    }
+    CompileError::Syntax { at, message: Text::bounded(&message(&error.msg), MAX_MESSAGE) }
 }
 
 fn position((line, column): (isize, isize), source: &str) -> Position {
     let within = |n: isize| usize::try_from(n).unwrap_or(1).clamp(1, source.len() + 1);
-    Position {
-        line: within(line),
-        column: within(column),
-    }
+    Position { line: within(line), column: within(column) }
 }
 
 fn message(raw: &str) -> String {
@@ -49,11 +38,7 @@ fn message(raw: &str) -> String {
     if let Some(token) = raw.strip_prefix("token recognition error at: '") {
         return unreadable(token.strip_suffix('\'').unwrap_or(token));
     }
-    for start in [
-        "mismatched input '",
-        "extraneous input '",
-        "no viable alternative at input '",
-    ] {
+    for start in ["mismatched input '", "extraneous input '", "no viable alternative at input '"] {
         if let Some(rest) = raw.strip_prefix(start) {
             let token = rest.find("' expecting ").map_or(rest, |end| &rest[..end]);
             return unexpected(token.strip_suffix('\'').unwrap_or(token));

@@ -81,12 +81,7 @@ enum Own<'a> {
 impl<'a> View<'a> {
     fn new(source: Source<'a>, registry: &Arc<Registry<'a>>) -> Self {
         let registry = registry.clone();
-        Self(Arc::new(Level {
-            source,
-            own: OnceLock::new(),
-            id: OnceLock::new(),
-            registry,
-        }))
+        Self(Arc::new(Level { source, own: OnceLock::new(), id: OnceLock::new(), registry }))
     }
 
     fn own(&self) -> &Own<'a> {
@@ -94,9 +89,7 @@ impl<'a> View<'a> {
         self.0.own.get_or_init(|| match self.0.source {
             Source::List(items) => Own::List(CelList::from(items.iter().map(below).collect::<Vec<_>>())),
             Source::Map(entries) => {
-                let entries = entries
-                    .iter()
-                    .map(|(key, node)| (CelMapKey::from(&**key), below(node)));
+                let entries = entries.iter().map(|(key, node)| (CelMapKey::from(&**key), below(node)));
                 Own::Map(CelMap::from(entries.collect::<HashMap<_, _>>()))
             }
         })

@@ -77,10 +77,7 @@ pub(super) fn making(bytes: u64) -> u64 {
 
 /// Elements of a list or entries of a map; 0 for anything else.
 pub(super) fn elements(value: &dyn Val) -> u64 {
-    let size = value
-        .as_sizer()
-        .filter(|_| value.as_iterable().is_some())
-        .map(Sizer::size);
+    let size = value.as_sizer().filter(|_| value.as_iterable().is_some()).map(Sizer::size);
     size.map_or(0, |size| u64::try_from(*size.inner()).unwrap_or(0))
 }
 
@@ -98,11 +95,8 @@ struct Account {
 impl Budget {
     /// A full budget.
     pub(super) fn new() -> Self {
-        let account = Account {
-            left: AtomicU64::new(0),
-            overdrawn: AtomicU64::new(0),
-            longest: AtomicU64::new(0),
-        };
+        let account =
+            Account { left: AtomicU64::new(0), overdrawn: AtomicU64::new(0), longest: AtomicU64::new(0) };
         let budget = Self(Arc::new(account));
         budget.refill();
         budget

@@ -55,11 +55,9 @@ impl CompiledRule {
 /// character that YAML does not have.
 pub fn one_line(text: &str, max: usize) -> String {
     let clean = |c: char| {
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}') {
-            ' '
-        } else {
-            c
-        }
+        // Separators of lines, marks that turn the direction of what follows, and what YAML does not have.
+        let odd = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}');
+        if c.is_control() || odd { ' ' } else { c }
     };
     let mut line = String::with_capacity(text.len().min(max));
     for c in text.trim().chars().map(clean) {
@@ -79,6 +77,7 @@ mod tests {
     #[test]
     fn messages_are_one_bounded_line_of_whole_characters() {
         assert_eq!(one_line("a\nb\t\u{0}c", 100), "a b  c");
+        assert_eq!(one_line("safe\u{202e}evas\u{fffe}!", 100), "safe evas !");
         assert_eq!(one_line("a\u{fffe}b\u{ffff}c", 100), "a b c");
         let long = one_line(&"é".repeat(1000), 512);
         assert!(long.len() <= 512 && long.ends_with('…'), "{}", long.len());

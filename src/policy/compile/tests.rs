@@ -51,23 +51,14 @@ rules:
 ",
     );
     assert_eq!(policy.problems, []);
-    assert_eq!(
-        (policy.generation, policy.suspended, &*policy.uid),
-        (7, false, "uid")
-    );
+    assert_eq!((policy.generation, policy.suspended, &*policy.uid), (7, false, "uid"));
     let pods = &policy.selections[0].target;
-    assert_eq!(
-        (pods.group.as_str(), pods.version.as_deref(), pods.kind.as_str()),
-        ("", Some("v1"), "Pod")
-    );
+    assert_eq!((pods.group.as_str(), pods.version.as_deref(), pods.kind.as_str()), ("", Some("v1"), "Pod"));
     assert_eq!(pods.namespaces.len() + pods.names.len(), 3);
     assert_eq!(pods.label_selector, "app=web,tier in (back,front),!old");
     assert_eq!(pods.field_selector, "status.phase!=Succeeded");
     let apps = &policy.selections[1];
-    assert_eq!(
-        (apps.target.group.as_str(), &apps.target.version),
-        ("apps", &None)
-    );
+    assert_eq!((apps.target.group.as_str(), &apps.target.version), ("apps", &None));
     assert!(apps.filter.exclude.contains("kube-system"));
     assert_eq!(names(&policy), ["owned", "other"]);
     let rule = |n: usize| (policy.rules[n].severity, policy.rules[n].selections.as_slice());
@@ -78,16 +69,8 @@ rules:
 #[test]
 fn what_does_not_compile_is_named_with_its_field() {
     let cases = [
-        (
-            "rules: [{name: a, expression: object.spec.}]",
-            "spec.rules[0].expression: ",
-            "1:13",
-        ),
-        (
-            "rules: [{name: a, expression: object.spec.replicas + 1}]",
-            "spec.rules[0].expression: ",
-            "bool",
-        ),
+        ("rules: [{name: a, expression: object.spec.}]", "spec.rules[0].expression: ", "1:13"),
+        ("rules: [{name: a, expression: object.spec.replicas + 1}]", "spec.rules[0].expression: ", "bool"),
         (
             "rules: [{name: a, expression: 'true'}, {name: b, expression: obiect.x == 1}]",
             "spec.rules[1].expression: ",
@@ -184,11 +167,7 @@ fn selections_that_ask_for_nothing_possible_are_invalid() {
             "spec.resources[1].fieldSelector",
             "\"status.phase\" is not a requirement; write FIELD=VALUE or FIELD!=VALUE, separated by commas",
         ),
-        (
-            "fieldSelector: '=x'",
-            "spec.resources[1].fieldSelector",
-            "\"=x\" is not a requirement",
-        ),
+        ("fieldSelector: '=x'", "spec.resources[1].fieldSelector", "\"=x\" is not a requirement"),
     ];
     for (selector, field, words) in cases {
         let policy = compiled(&format!(
@@ -196,15 +175,8 @@ fn selections_that_ask_for_nothing_possible_are_invalid() {
 rules: [{{name: a, expression: 'true'}}]"
         ));
         assert_eq!(policy.problems.len(), 1);
-        assert_eq!(
-            (policy.problems[0].field.as_str(), &policy.problems[0].rule),
-            (field, &None)
-        );
-        assert!(
-            policy.problems[0].message.starts_with(words),
-            "{}",
-            policy.problems[0].message
-        );
+        assert_eq!((policy.problems[0].field.as_str(), &policy.problems[0].rule), (field, &None));
+        assert!(policy.problems[0].message.starts_with(words), "{}", policy.problems[0].message);
         let invalid = policy.selections[1].invalid.as_deref().expect("invalid");
         assert_eq!(invalid, format!("{field}: {}", policy.problems[0].message));
         // Its neighbour is watched and judged.
@@ -225,10 +197,7 @@ fn an_api_version_of_any_form_is_taken_apart() {
             "resources: [{{name: x, apiVersion: '{api_version}', kind: Y}}]\nrules: [{{name: a, expression: 'true'}}]"
         ));
         let target = &policy.selections[0].target;
-        assert_eq!(
-            (target.group.as_str(), target.version.as_deref()),
-            (group, version)
-        );
+        assert_eq!((target.group.as_str(), target.version.as_deref()), (group, version));
     }
 }
 
@@ -238,11 +207,7 @@ fn one_broken_rule_leaves_the_others_in_force() {
         "{POD}\nrules: [{{name: a, expression: '1'}}, {{name: b, expression: 'true'}}, {{name: c, expression: '('}}]"
     ));
     assert_eq!(names(&policy), ["b"]);
-    let broken: Vec<_> = policy
-        .problems
-        .iter()
-        .map(|p| p.rule.as_deref().expect("a rule"))
-        .collect();
+    let broken: Vec<_> = policy.problems.iter().map(|p| p.rule.as_deref().expect("a rule")).collect();
     assert_eq!(broken, ["a", "c"]);
 }
 
@@ -275,21 +240,14 @@ fn whoever_reads_a_broken_variable_is_told_so() {
 rules: [{{name: a, expression: variables.x == 1}}, {{name: b, expression: 'true'}}]"
     ));
     let fields: Vec<_> = policy.problems.iter().map(|p| p.field.as_str()).collect();
-    assert_eq!(
-        fields,
-        ["spec.variables[0].expression", "spec.rules[0].expression"]
-    );
+    assert_eq!(fields, ["spec.variables[0].expression", "spec.rules[0].expression"]);
     assert_eq!(names(&policy), ["b"]);
 }
 
 #[test]
 fn hostile_text_stays_one_bounded_line() {
-    for source in [
-        "x".repeat(4096),
-        "((((".repeat(1000),
-        "\u{1b}[2J\n\u{0}é".repeat(500),
-        "1+".repeat(2000),
-    ] {
+    for source in ["x".repeat(4096), "((((".repeat(1000), "\u{1b}[2J\n\u{0}é".repeat(500), "1+".repeat(2000)]
+    {
         let spec = serde_json::json!({
             "resources": [{"name": "pods", "apiVersion": "v1", "kind": "Pod"}],
             "rules": [{"name": "a", "expression": source}],

@@ -13,6 +13,7 @@ use super::{BURST, REFILL};
 use crate::api::{MonitorPolicy, REPORTING_CONTROLLER};
 use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
 use crate::core::hash::fnv1a;
+use crate::core::policy::CompiledPolicy;
 use crate::core::rules::one_line;
 
 /// Longest note that the API server accepts, in bytes.
@@ -61,6 +62,14 @@ pub struct Subject {
     pub exists: bool,
 }
 
+impl Subject {
+    /// A policy, or what is left of one that is gone: its name.
+    pub fn new(name: &PolicyKey, policy: Option<&CompiledPolicy>) -> Self {
+        let uid = policy.map_or_else(|| "".into(), |policy| policy.uid.clone());
+        Self { name: name.clone(), uid, exists: policy.is_some() }
+    }
+}
+
 /// What an Event of an earlier process says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Told {
@@ -85,23 +94,9 @@ pub fn on_object(
     now: Timestamp,
 ) -> Event {
     let note = note(reason, finding, &suffix(subject, finding));
-    let mut event = event(
-        subject,
-        reason,
-        Some(finding),
-        reference(&finding.object),
-        note,
-        instance,
-        now,
-    );
-    event.metadata.namespace = Some(
-        finding
-            .object
-            .namespace
-            .as_deref()
-            .unwrap_or(CLUSTER_NAMESPACE)
-            .to_owned(),
-    );
+    let mut event = event(subject, reason, Some(finding), reference(&finding.object), note, instance, now);
+    event.metadata.namespace =
+        Some(finding.object.namespace.as_deref().unwrap_or(CLUSTER_NAMESPACE).to_owned());
     event.metadata.annotations = Some(annotations(subject, finding));
     event.related = subject.exists.then(|| policy_reference(subject));
     event
@@ -115,22 +110,9 @@ pub fn on_policy(
     instance: &str,
     now: Timestamp,
 ) -> Event {
-    let suffix = format!(
-        " ({}, rule {}, {})",
-        finding.object,
-        finding.key.rule,
-        finding.severity.as_str()
-    );
+    let suffix = format!(" ({}, rule {}, {})", finding.object, finding.key.rule, finding.severity.as_str());
     let note = note(reason, finding, &suffix);
-    let mut event = event(
-        subject,
-        reason,
-        Some(finding),
-        policy_reference(subject),
-        note,
-        instance,
-        now,
-    );
+    let mut event = event(subject, reason, Some(finding), policy_reference(subject), note, instance, now);
     event.related = Some(reference(&finding.object));
     event
 }
@@ -143,15 +125,13 @@ pub fn summary(subject: &Subject, instance: &str, now: Timestamp) -> Event {
          {} s); these follow, worst first. status.summary counts all, status.findings names the worst",
         REFILL.as_secs(),
     );
-    event(
-        subject,
-        Reason::EventsHeldBack,
-        None,
-        policy_reference(subject),
-        note,
-        instance,
-        now,
-    )
+    event(subject, Reason::EventsHeldBack, None, policy_reference(subject), note, instance, now)
+}
+
+/// When an Event last happened.
+pub fn last_time(event: &Event) -> Option<Timestamp> {
+    let again = event.series.as_ref().map(|series| series.last_observed_time.0);
+    again.or_else(|| event.event_time.as_ref().map(|time| time.0))
 }
 
 /// Reads an Event on an object back; nothing for Events of another shape.
@@ -164,50 +144,27 @@ pub fn parse(event: &Event) -> Option<Told> {
         "FindingResolved" => false,
         _ => return None,
     };
-    let severity = Severity::ALL
-        .into_iter()
-        .find(|s| annotations.get(SEVERITY).is_some_and(|t| t == s.as_str()))?;
-    let subject = Subject {
-        name: PolicyKey(text(POLICY)?),
-        uid: text(POLICY_UID)?,
-        exists: true,
-    };
+    let severity =
+        Severity::ALL.into_iter().find(|s| annotations.get(SEVERITY).is_some_and(|t| t == s.as_str()))?;
+    let subject = Subject { name: PolicyKey(text(POLICY)?), uid: text(POLICY_UID)?, exists: true };
     let object = ObjectId {
         api_version: regarding.api_version.as_deref()?.into(),
         kind: regarding.kind.as_deref()?.into(),
-        namespace: regarding
-            .namespace
-            .as_deref()
-            .filter(|n| !n.is_empty())
-            .map(Into::into),
+        namespace: regarding.namespace.as_deref().filter(|n| !n.is_empty()).map(Into::into),
         name: regarding.name.as_deref()?.into(),
         uid: regarding.uid.as_deref()?.into(),
     };
     let mut finding = Finding {
-        key: FindingKey {
-            rule: text(RULE)?,
-            selection: text(SELECTION)?,
-            uid: object.uid.clone(),
-        },
+        key: FindingKey { rule: text(RULE)?, selection: text(SELECTION)?, uid: object.uid.clone() },
         severity,
         object,
         message: "".into(),
         since: annotations.get(SINCE)?.parse().ok()?,
     };
     let note = event.note.as_deref().unwrap_or_default();
-    finding.message = note
-        .strip_suffix(&suffix(&subject, &finding))
-        .unwrap_or(note)
-        .into();
-    let last = event.series.as_ref().map(|series| series.last_observed_time.0);
-    let at = last.or_else(|| event.event_time.as_ref().map(|time| time.0))?;
-    Some(Told {
-        policy: subject.name,
-        policy_uid: subject.uid,
-        finding,
-        opened,
-        at,
-    })
+    finding.message = note.strip_suffix(&suffix(&subject, &finding)).unwrap_or(note).into();
+    let at = last_time(event)?;
+    Some(Told { policy: subject.name, policy_uid: subject.uid, finding, opened, at })
 }
 
 /// The name follows from what the Event says and of what, so that what happens again becomes a series, and a
@@ -246,22 +203,13 @@ fn event(
 }
 
 fn note(reason: Reason, finding: &Finding, suffix: &str) -> String {
-    let prefix = if reason == Reason::FindingResolved {
-        "resolved: "
-    } else {
-        ""
-    };
+    let prefix = if reason == Reason::FindingResolved { "resolved: " } else { "" };
     let room = MAX_NOTE_LEN.saturating_sub(prefix.len() + suffix.len());
     format!("{prefix}{}{suffix}", one_line(&finding.message, room))
 }
 
 fn suffix(subject: &Subject, finding: &Finding) -> String {
-    format!(
-        " (policy {}, rule {}, {})",
-        subject.name,
-        finding.key.rule,
-        finding.severity.as_str()
-    )
+    format!(" (policy {}, rule {}, {})", subject.name, finding.key.rule, finding.severity.as_str())
 }
 
 fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String> {

@@ -25,22 +25,14 @@ pub fn render(
     now: Timestamp,
 ) -> MonitorPolicyStatus {
     let resources = resources(policy, report, states, before, now);
-    let watching = resources
-        .iter()
-        .filter(|resource| resource.state == ResourceState::Watching)
-        .count();
+    let watching = resources.iter().filter(|resource| resource.state == ResourceState::Watching).count();
     let count = |severity: Severity| {
         let position = Severity::ALL.iter().position(|known| *known == severity);
-        report
-            .zip(position)
-            .map_or(0, |(report, n)| number(report.by_severity[n]))
+        report.zip(position).map_or(0, |(report, n)| number(report.by_severity[n]))
     };
     let open = report.map_or(0, PolicyReport::open);
-    let findings: Vec<FindingStatus> = report
-        .iter()
-        .flat_map(|report| &report.worst)
-        .map(|f| finding(f))
-        .collect();
+    let findings: Vec<FindingStatus> =
+        report.iter().flat_map(|report| &report.worst).map(|f| finding(f)).collect();
     let summary = Summary {
         watching: format!("{watching}/{}", resources.len()),
         objects: resources.iter().map(|resource| resource.objects).sum(),
@@ -72,19 +64,13 @@ pub fn render(
 pub fn without_counts(status: &MonitorPolicyStatus) -> MonitorPolicyStatus {
     let mut status = status.clone();
     status.summary.objects = 0;
-    status
-        .resources
-        .iter_mut()
-        .for_each(|resource| resource.objects = 0);
+    status.resources.iter_mut().for_each(|resource| resource.objects = 0);
     status
 }
 
 /// Whether the policy is only waiting for its first complete picture.
 pub fn is_syncing(status: &MonitorPolicyStatus) -> bool {
-    status
-        .conditions
-        .iter()
-        .any(|condition| condition.type_ == "Ready" && condition.reason == SYNCING)
+    status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == SYNCING)
 }
 
 fn counted(count: usize, noun: &str) -> String {
@@ -115,15 +101,10 @@ fn resources(
                 current = ResourceState::Syncing;
                 message = Some("the objects are being judged".into());
             }
-            let known = before
-                .resources
-                .iter()
-                .find(|r| r.name == *selection.name && r.state == current);
+            let known = before.resources.iter().find(|r| r.name == *selection.name && r.state == current);
             let since = known.and_then(|known| known.since.clone());
-            let began = state
-                .as_ref()
-                .filter(|state| state.state == current)
-                .map_or(now, |state| state.since);
+            let began =
+                state.as_ref().filter(|state| state.state == current).map_or(now, |state| state.since);
             ResourceStatus {
                 name: selection.name.to_string(),
                 state: current,
@@ -186,48 +167,26 @@ struct Verdict {
 }
 
 fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> Verdict {
-    let not = |reason, message| Verdict {
-        status: "False",
-        reason,
-        message,
-    };
+    let not = |reason, message| Verdict { status: "False", reason, message };
     if policy.suspended {
-        return not(
-            "Suspended",
-            "spec.suspend is true: nothing is watched or judged".into(),
-        );
+        return not("Suspended", "spec.suspend is true: nothing is watched or judged".into());
     }
     if !policy.problems.is_empty() {
-        let list: Vec<String> = policy
-            .problems
-            .iter()
-            .map(|p| format!("{}: {}", p.field, p.message))
-            .collect();
+        let list: Vec<String> =
+            policy.problems.iter().map(|p| format!("{}: {}", p.field, p.message)).collect();
         return not("InvalidSpec", list.join("; "));
     }
-    let waiting: Vec<&ResourceStatus> = resources
-        .iter()
-        .filter(|resource| resource.state != ResourceState::Watching)
-        .collect();
+    let waiting: Vec<&ResourceStatus> =
+        resources.iter().filter(|resource| resource.state != ResourceState::Watching).collect();
     let Some(worst) = waiting.iter().map(|resource| resource.state).max() else {
         let rules = counted(policy.rules.len(), "rule");
-        let message = format!(
-            "{rules} in force, {} watched",
-            counted(resources.len(), "resource")
-        );
-        return Verdict {
-            status: "True",
-            reason: "Watching",
-            message,
-        };
+        let message = format!("{rules} in force, {} watched", counted(resources.len(), "resource"));
+        return Verdict { status: "True", reason: "Watching", message };
     };
     let list: Vec<String> = waiting
         .iter()
         .map(|resource| {
-            let text = resource
-                .message
-                .as_deref()
-                .unwrap_or("the first list is being read");
+            let text = resource.message.as_deref().unwrap_or("the first list is being read");
             format!("resource {} is {:?}: {text}", resource.name, resource.state)
         })
         .collect();
@@ -243,11 +202,7 @@ fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> Verdict {
 }
 
 fn compliant(policy: &CompiledPolicy, summary: &Summary, ready: &Verdict) -> Verdict {
-    let unknown = |reason, message: &str| Verdict {
-        status: "Unknown",
-        reason,
-        message: message.into(),
-    };
+    let unknown = |reason, message: &str| Verdict { status: "Unknown", reason, message: message.into() };
     if policy.suspended {
         return unknown("Suspended", "nothing is judged while spec.suspend is true");
     }
@@ -259,21 +214,11 @@ fn compliant(policy: &CompiledPolicy, summary: &Summary, ready: &Verdict) -> Ver
             (summary.low, "low"),
             (summary.info, "info"),
         ];
-        let parts: Vec<String> = parts
-            .iter()
-            .filter(|(n, _)| *n > 0)
-            .map(|(n, name)| format!("{n} {name}"))
-            .collect();
-        let open = counted(
-            usize::try_from(summary.open_findings).unwrap_or_default(),
-            "open finding",
-        );
+        let parts: Vec<String> =
+            parts.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{n} {name}")).collect();
+        let open = counted(usize::try_from(summary.open_findings).unwrap_or_default(), "open finding");
         let message = format!("{open}: {}", parts.join(", "));
-        return Verdict {
-            status: "False",
-            reason: "FindingsOpen",
-            message,
-        };
+        return Verdict { status: "False", reason: "FindingsOpen", message };
     }
     if ready.status != "True" {
         return unknown(
@@ -282,17 +227,11 @@ fn compliant(policy: &CompiledPolicy, summary: &Summary, ready: &Verdict) -> Ver
         );
     }
     if summary.rule_errors > 0 {
-        let message = format!(
-            "no finding is open, but {} judgements failed; see status.rules",
-            summary.rule_errors
-        );
+        let message =
+            format!("no finding is open, but {} judgements failed; see status.rules", summary.rule_errors);
         return unknown("RuleErrors", &message);
     }
-    Verdict {
-        status: "True",
-        reason: "NoFindings",
-        message: "no finding is open".into(),
-    }
+    Verdict { status: "True", reason: "NoFindings", message: "no finding is open".into() }
 }
 
 /// The time of a condition is when its status last changed, not when it was last written.
@@ -303,14 +242,8 @@ fn condition(
     before: &MonitorPolicyStatus,
     now: Timestamp,
 ) -> Condition {
-    let known = before
-        .conditions
-        .iter()
-        .find(|known| known.type_ == name && known.status == verdict.status);
-    let since = known.map_or_else(
-        || Time(whole_second(now)),
-        |known| known.last_transition_time.clone(),
-    );
+    let known = before.conditions.iter().find(|known| known.type_ == name && known.status == verdict.status);
+    let since = known.map_or_else(|| Time(whole_second(now)), |known| known.last_transition_time.clone());
     Condition {
         type_: name.into(),
         status: verdict.status.into(),

@@ -53,10 +53,7 @@ fn bookmark(version: u32, end_of_list: bool) -> Part {
         false => json!({}),
     };
     let metadata = json!({"resourceVersion": version.to_string(), "annotations": annotations});
-    line(
-        "BOOKMARK",
-        &json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata}),
-    )
+    line("BOOKMARK", &json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata}))
 }
 
 /// A streamed list of these pods, as of version 10, and what follows.
@@ -80,8 +77,7 @@ fn script<const N: usize>(rows: [(&'static str, Vec<Reply>); N]) -> ApiServer {
     let mut rows = rows.map(|(purpose, replies)| (purpose, replies.into_iter()));
     ApiServer::new(move |asked| {
         let row = rows.iter_mut().find(|(wanted, _)| *wanted == purpose(asked));
-        row.and_then(|(_, replies)| replies.next())
-            .unwrap_or(Reply::Silence)
+        row.and_then(|(_, replies)| replies.next()).unwrap_or(Reply::Silence)
     })
 }
 
@@ -117,12 +113,7 @@ struct Following {
 }
 
 fn pods() -> WatchKey {
-    WatchKey {
-        plural: "pods".into(),
-        kind: "Pod".into(),
-        namespaced: true,
-        ..WatchKey::namespaces()
-    }
+    WatchKey { plural: "pods".into(), kind: "Pod".into(), namespaced: true, ..WatchKey::namespaces() }
 }
 
 fn settings(server: &ApiServer, lists: usize) -> Settings {
@@ -141,17 +132,8 @@ fn whole(key: &WatchKey) -> Projection {
 fn following(server: ApiServer) -> Following {
     let (tell, heard) = mpsc::unbounded_channel();
     let mut task = JoinSet::new();
-    task.spawn(follow(
-        settings(&server, 1),
-        pods(),
-        whole(&pods()),
-        Listener(tell),
-    ));
-    Following {
-        server,
-        heard,
-        _task: task,
-    }
+    task.spawn(follow(settings(&server, 1), pods(), whole(&pods()), Listener(tell)));
+    Following { server, heard, _task: task }
 }
 
 impl Following {
@@ -177,9 +159,7 @@ impl Following {
         loop {
             let heard = self.next().await;
             if heard != "connected" {
-                let text = heard
-                    .strip_prefix(state)
-                    .unwrap_or_else(|| panic!("{heard} is not {state}"));
+                let text = heard.strip_prefix(state).unwrap_or_else(|| panic!("{heard} is not {state}"));
                 return text.trim_start_matches(": ").to_owned();
             }
         }
@@ -209,43 +189,24 @@ async fn a_list_that_may_not_be_streamed_is_read_in_pages() {
         ("streamed list", vec![refused]),
         ("page", vec![page(&["a"], "more")]),
         ("page more", vec![page(&["b"], "")]),
-        (
-            "watch from 10",
-            vec![Reply::Stream(vec![added("c", 11), Part::Open])],
-        ),
+        ("watch from 10", vec![Reply::Stream(vec![added("c", 11), Part::Open])]),
     ]));
-    stream
-        .hears(["relisting", "seen a", "seen b", "synced", "complete", "seen c"])
-        .await;
+    stream.hears(["relisting", "seen a", "seen b", "synced", "complete", "seen c"]).await;
     stream.hears_nothing_for(300).await;
-    assert_eq!(
-        stream.asked(),
-        ["streamed list", "page", "page more", "watch from 10"]
-    );
+    assert_eq!(stream.asked(), ["streamed list", "page", "page more", "watch from 10"]);
 }
 
 /// A fresh list is how deletions that nobody saw are noticed.
 #[tokio::test(start_paused = true)]
 async fn a_version_that_expired_while_the_watch_was_down_lists_again() {
     let mut stream = following(script([
-        (
-            "streamed list",
-            vec![list(&["a", "b"], vec![]), list(&["a"], vec![Part::Open])],
-        ),
-        (
-            "watch from 10",
-            vec![Reply::error(410, "Expired", "too old resource version: 10 (50)")],
-        ),
+        ("streamed list", vec![list(&["a", "b"], vec![]), list(&["a"], vec![Part::Open])]),
+        ("watch from 10", vec![Reply::error(410, "Expired", "too old resource version: 10 (50)")]),
     ]));
-    stream
-        .hears(["relisting", "seen a", "seen b", "synced", "complete"])
-        .await;
+    stream.hears(["relisting", "seen a", "seen b", "synced", "complete"]).await;
     stream.hears(["relisting", "seen a", "synced", "complete"]).await;
     stream.hears_nothing_for(300).await;
-    assert_eq!(
-        stream.asked(),
-        ["streamed list", "watch from 10", "streamed list"]
-    );
+    assert_eq!(stream.asked(), ["streamed list", "watch from 10", "streamed list"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,10 +214,7 @@ async fn a_version_that_expires_within_a_watch_lists_again() {
     let expired = line("ERROR", &status(410, "Expired", "too old resource version"));
     let mut stream = following(script([(
         "streamed list",
-        vec![
-            list(&["a"], vec![expired, Part::Open]),
-            list(&["b"], vec![Part::Open]),
-        ],
+        vec![list(&["a"], vec![expired, Part::Open]), list(&["b"], vec![Part::Open])],
     )]));
     stream.hears(["relisting", "seen a", "synced", "complete"]).await;
     stream.hears(["relisting", "seen b", "synced", "complete"]).await;
@@ -269,14 +227,7 @@ async fn a_page_that_expired_begins_the_list_again() {
     let mut stream = following(script([
         ("streamed list", vec![refused]),
         ("page", vec![page(&["a"], "more"), page(&["b"], "")]),
-        (
-            "page more",
-            vec![Reply::error(
-                410,
-                "Expired",
-                "The provided continue parameter is too old",
-            )],
-        ),
+        ("page more", vec![Reply::error(410, "Expired", "The provided continue parameter is too old")]),
     ]));
     stream.hears(["relisting", "seen a"]).await;
     stream.hears(["relisting", "seen b", "synced", "complete"]).await;
@@ -286,18 +237,13 @@ async fn a_page_that_expired_begins_the_list_again() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_cut_in_the_middle_of_a_line_goes_on_where_it_was() {
     for cut in [vec![], vec![Part::Reset]] {
-        let Part::Text(whole) = added("b", 11) else {
-            unreachable!()
-        };
+        let Part::Text(whole) = added("b", 11) else { unreachable!() };
         let half = Part::Text(whole[..whole.len() / 2].to_owned());
         let mut then = vec![half];
         then.extend(cut.clone());
         let mut stream = following(script([
             ("streamed list", vec![list(&["a"], then)]),
-            (
-                "watch from 10",
-                vec![Reply::Stream(vec![Part::Text(whole), Part::Open])],
-            ),
+            ("watch from 10", vec![Reply::Stream(vec![Part::Text(whole), Part::Open])]),
         ]));
         stream.hears(["relisting", "seen a", "synced", "complete"]).await;
         if !cut.is_empty() {
@@ -313,10 +259,7 @@ async fn a_connection_cut_in_the_middle_of_a_line_goes_on_where_it_was() {
 #[tokio::test(start_paused = true)]
 async fn a_list_cut_off_is_begun_again_and_never_complete() {
     let cut = Reply::Stream(vec![added("a", 5), Part::Reset]);
-    let mut stream = following(script([(
-        "streamed list",
-        vec![cut, list(&["b"], vec![Part::Open])],
-    )]));
+    let mut stream = following(script([("streamed list", vec![cut, list(&["b"], vec![Part::Open])])]));
     stream.hears(["relisting", "seen a"]).await;
     stream.hears_trouble("Syncing").await;
     stream.hears(["relisting", "seen b", "synced", "complete"]).await;
@@ -353,13 +296,7 @@ async fn what_a_line_that_is_not_json_said_is_learnt_by_a_fresh_list() {
         vec![
             list(&["a"], vec![garbage(), Part::Open]),
             // And again, this time within the list: it must not pass for complete.
-            Reply::Stream(vec![
-                added("a", 5),
-                garbage(),
-                added("b", 6),
-                bookmark(10, true),
-                Part::Open,
-            ]),
+            Reply::Stream(vec![added("a", 5), garbage(), added("b", 6), bookmark(10, true), Part::Open]),
             list(&["a", "b", "c"], vec![no_event, Part::Open]),
             list(&["a"], vec![Part::Open]),
         ],
@@ -369,9 +306,7 @@ async fn what_a_line_that_is_not_json_said_is_learnt_by_a_fresh_list() {
     assert!(!text.is_empty() && !text.contains("Gateway"), "{text}");
     stream.hears(["relisting", "seen a"]).await;
     stream.hears_trouble("Syncing").await;
-    stream
-        .hears(["relisting", "seen a", "seen b", "seen c", "synced", "complete"])
-        .await;
+    stream.hears(["relisting", "seen a", "seen b", "seen c", "synced", "complete"]).await;
     stream.hears_trouble("Syncing").await;
     stream.hears(["relisting", "seen a", "synced", "complete"]).await;
     stream.hears_nothing_for(300).await;
@@ -392,21 +327,9 @@ async fn deeply_nested_objects_are_objects() {
         let mut stream = following(script([
             ("streamed list", vec![refused]),
             ("page", vec![Reply::Body(200, listed)]),
-            (
-                "watch from 10",
-                vec![Reply::Stream(vec![watched, added("after", 12), Part::Open])],
-            ),
+            ("watch from 10", vec![Reply::Stream(vec![watched, added("after", 12), Part::Open])]),
         ]));
-        stream
-            .hears([
-                "relisting",
-                "seen deep",
-                "synced",
-                "complete",
-                "seen deep",
-                "seen after",
-            ])
-            .await;
+        stream.hears(["relisting", "seen deep", "synced", "complete", "seen deep", "seen after"]).await;
     }
 }
 
@@ -414,10 +337,7 @@ async fn deeply_nested_objects_are_objects() {
 async fn a_list_that_hangs_is_given_up_and_read_in_pages() {
     let start = Instant::now();
     let mut stream = following(script([
-        (
-            "streamed list",
-            vec![Reply::Stream(vec![added("a", 5), Part::Open])],
-        ),
+        ("streamed list", vec![Reply::Stream(vec![added("a", 5), Part::Open])]),
         ("page", vec![Reply::Silence, page(&["b"], "")]),
     ]));
     stream.hears(["relisting", "seen a"]).await;
@@ -453,10 +373,7 @@ async fn what_is_forbidden_is_named_and_tried_again() {
         )
     };
     let mut stream = following(script([
-        (
-            "streamed list",
-            vec![forbidden(), forbidden(), list(&["a"], vec![Part::Open])],
-        ),
+        ("streamed list", vec![forbidden(), forbidden(), list(&["a"], vec![Part::Open])]),
         ("may I list", vec![review(true), review(false)]),
         // The second question of the second round is not answered at all: then it counts as missing.
         ("may I watch", vec![review(false)]),
@@ -468,10 +385,7 @@ async fn what_is_forbidden_is_named_and_tried_again() {
          verbs: [get, list, watch]}"
     );
     let text = stream.hears_trouble("Forbidden").await;
-    assert!(
-        text.starts_with("polywatch may not list and watch pods"),
-        "{text}"
-    );
+    assert!(text.starts_with("polywatch may not list and watch pods"), "{text}");
     stream.hears(["relisting", "seen a", "synced", "complete"]).await;
 }
 
@@ -492,11 +406,7 @@ async fn what_stays_forbidden_for_long_stays_forbidden_and_a_grant_is_noticed_so
     }
     assert_eq!(heard, "relisting");
     // It asks every ten seconds at least, whatever else it asks meanwhile.
-    let asked = stream
-        .asked()
-        .iter()
-        .filter(|asked| *asked == "streamed list")
-        .count();
+    let asked = stream.asked().iter().filter(|asked| *asked == "streamed list").count();
     assert!((180..300).contains(&asked), "{asked} times");
 }
 
@@ -505,11 +415,7 @@ async fn what_is_not_served_or_fails_is_said_and_asked_again() {
     let mut stream = following(script([(
         "streamed list",
         vec![
-            Reply::error(
-                404,
-                "NotFound",
-                "the server could not find the requested resource",
-            ),
+            Reply::error(404, "NotFound", "the server could not find the requested resource"),
             Reply::error(500, "InternalError", "etcd is on fire"),
             Reply::error(400, "BadRequest", "field label not supported: spec.x"),
             list(&["a"], vec![Part::Open]),
@@ -518,10 +424,7 @@ async fn what_is_not_served_or_fails_is_said_and_asked_again() {
     let text = stream.hears_trouble("NotInstalled").await;
     assert!(text.starts_with("pods.v1 is not served at present"), "{text}");
     assert_eq!(stream.hears_trouble("Syncing").await, "etcd is on fire");
-    assert_eq!(
-        stream.hears_trouble("Invalid").await,
-        "field label not supported: spec.x"
-    );
+    assert_eq!(stream.hears_trouble("Invalid").await, "field label not supported: spec.x");
     stream.hears(["relisting", "seen a", "synced", "complete"]).await;
 }
 
@@ -533,11 +436,7 @@ async fn failures_are_asked_again_with_growing_pauses() {
         stream.hears_trouble("Syncing").await;
     }
     let asked = stream.server.asked();
-    assert!(
-        (6..25).contains(&asked.len()),
-        "{} requests in a minute",
-        asked.len()
-    );
+    assert!((6..25).contains(&asked.len()), "{} requests in a minute", asked.len());
     let last = &asked[asked.len() - 2..];
     assert!(last[1].at - last[0].at >= Duration::from_secs(7));
 }
@@ -545,18 +444,10 @@ async fn failures_are_asked_again_with_growing_pauses() {
 #[tokio::test(start_paused = true)]
 async fn a_watch_goes_on_from_the_last_bookmark() {
     let mut stream = following(script([
-        (
-            "streamed list",
-            vec![list(&["a"], vec![added("b", 20), bookmark(50, false)])],
-        ),
-        (
-            "watch from 50",
-            vec![Reply::Stream(vec![line("DELETED", &pod("b", 51)), Part::Open])],
-        ),
+        ("streamed list", vec![list(&["a"], vec![added("b", 20), bookmark(50, false)])]),
+        ("watch from 50", vec![Reply::Stream(vec![line("DELETED", &pod("b", 51)), Part::Open])]),
     ]));
-    stream
-        .hears(["relisting", "seen a", "synced", "complete", "seen b", "gone b"])
-        .await;
+    stream.hears(["relisting", "seen a", "synced", "complete", "seen b", "gone b"]).await;
     stream.hears_nothing_for(250).await;
     assert_eq!(stream.asked(), ["streamed list", "watch from 50"]);
 }
@@ -566,49 +457,27 @@ async fn lists_wait_for_each_other_and_a_failing_one_keeps_nobody_waiting() {
     const LASTS: Duration = Duration::from_secs(5);
     let server = ApiServer::new(|asked| match asked.path.as_str() {
         "/api/v1/secrets" => Reply::error(500, "InternalError", "no"),
-        _ => Reply::Stream(vec![
-            added("a", 5),
-            Part::Pause(LASTS),
-            bookmark(10, true),
-            Part::Open,
-        ]),
+        _ => Reply::Stream(vec![added("a", 5), Part::Pause(LASTS), bookmark(10, true), Part::Open]),
     });
     let settings = settings(&server, 1);
     let (tell, heard) = mpsc::unbounded_channel();
     let mut streams = JoinSet::new();
     for plural in ["secrets", "pods", "services", "endpoints"] {
-        let key = WatchKey {
-            plural: plural.into(),
-            ..pods()
-        };
-        streams.spawn(follow(
-            settings.clone(),
-            key.clone(),
-            whole(&key),
-            Listener(tell.clone()),
-        ));
+        let key = WatchKey { plural: plural.into(), ..pods() };
+        streams.spawn(follow(settings.clone(), key.clone(), whole(&key), Listener(tell.clone())));
     }
-    let mut all = Following {
-        server,
-        heard,
-        _task: streams,
-    };
+    let mut all = Following { server, heard, _task: streams };
     let start = Instant::now();
     let mut complete = 0;
     while complete < 3 {
-        assert!(
-            start.elapsed() < Duration::from_secs(600),
-            "somebody waits for ever"
-        );
+        assert!(start.elapsed() < Duration::from_secs(600), "somebody waits for ever");
         complete += usize::from(all.next().await == "complete");
     }
     let asked = all.server.asked();
     let (failing, fine): (Vec<_>, Vec<_>) = asked.iter().partition(|asked| asked.path == "/api/v1/secrets");
     assert_eq!(fine.len(), 3);
     for list in &fine {
-        let during = asked
-            .iter()
-            .filter(|other| other.at > list.at && other.at < list.at + LASTS);
+        let during = asked.iter().filter(|other| other.at > list.at && other.at < list.at + LASTS);
         assert_eq!(during.count(), 0, "one list at a time");
     }
     assert!(failing.len() > 1, "it is tried again in between");
@@ -641,29 +510,17 @@ async fn a_lost_connection_is_stale_until_the_server_accepts_the_watch_again() {
         }
     }
     let server = script([
-        (
-            "streamed list",
-            vec![list(
-                &["a"],
-                vec![Part::Pause(Duration::from_secs(60)), Part::Reset],
-            )],
-        ),
+        ("streamed list", vec![list(&["a"], vec![Part::Pause(Duration::from_secs(60)), Part::Reset])]),
         (
             "watch from 10",
-            vec![
-                Reply::error(503, "ServiceUnavailable", "starting"),
-                Reply::Stream(vec![Part::Open]),
-            ],
+            vec![Reply::error(503, "ServiceUnavailable", "starting"), Reply::Stream(vec![Part::Open])],
         ),
     ]);
     let board = Arc::new(Board::new(Fan::default()));
     let streams = [(WatchId(1), ("pods.v1".to_owned(), [reader()].into()))];
     board.assign(streams.into(), None, &Default::default(), Timestamp::UNIX_EPOCH);
     let states = Arc::new(Mutex::new(vec![]));
-    let shown = Shown {
-        board,
-        states: states.clone(),
-    };
+    let shown = Shown { board, states: states.clone() };
     let stream = follow(settings(&server, 1), pods(), whole(&pods()), shown);
     let _ = tokio::time::timeout(Duration::from_secs(120), stream).await;
     use ResourceState::{Stale, Watching};

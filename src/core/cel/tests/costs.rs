@@ -1,9 +1,7 @@
 use super::*;
 
 fn long_list(elements: usize, text: &str) -> Node {
-    let items: Vec<Value> = (0..elements)
-        .map(|i| json!({"name": format!("{text}{i}"), "n": i}))
-        .collect();
+    let items: Vec<Value> = (0..elements).map(|i| json!({"name": format!("{text}{i}"), "n": i})).collect();
     tree(&json!({ "list": items, "text": text }))
 }
 
@@ -16,24 +14,15 @@ fn is_too_costly(source: &str, object: &Node) {
 #[test]
 fn loops_within_the_budget_run() {
     let object = long_list(300, "x");
-    assert_eq!(
-        judge("object.list.all(a, object.list.exists(b, a.n == b.n))", &object),
-        Ok(true)
-    );
-    assert_eq!(
-        judge("object.list.map(a, a.name).distinct().size() == 300", &object),
-        Ok(true)
-    );
+    assert_eq!(judge("object.list.all(a, object.list.exists(b, a.n == b.n))", &object), Ok(true));
+    assert_eq!(judge("object.list.map(a, a.name).distinct().size() == 300", &object), Ok(true));
 }
 
 #[test]
 fn loops_beyond_the_budget_do_not() {
     let object = long_list(1000, "x");
     assert_eq!(
-        fault(
-            "object.list.all(a, object.list.all(b, a.n == b.n || true))",
-            &object
-        ),
+        fault("object.list.all(a, object.list.all(b, a.n == b.n || true))", &object),
         "too costly: takes more than 10000000 steps, looping over up to 1000 elements; narrow the lists down first"
     );
     for source in [
@@ -61,10 +50,7 @@ fn what_grows_is_stopped_before_it_has() {
         "lists.range(1000).map(i, object.text + 'x').size() > 0".to_owned(),
         "lists.range(1000).map(i, 'x').join(object.text).size() > 0".to_owned(),
         format!("{}'\"'{}.size() > 0", "strings.quote(".repeat(40), ")".repeat(40)),
-        format!(
-            "'{}'.format(lists.range(30).map(i, object.text)).size() > 0",
-            "%s".repeat(30)
-        ),
+        format!("'{}'.format(lists.range(30).map(i, object.text)).size() > 0", "%s".repeat(30)),
         format!("[0]{}.size() > 0", ".map(v, [v, v])".repeat(40)),
         format!("optional.of([0]){}.hasValue()", ".optMap(v, [v, v])".repeat(30)),
         "lists.range(1000).all(i, object.text.contains('b') || true)".to_owned(),
@@ -83,10 +69,7 @@ fn what_grows_is_stopped_before_it_has() {
 fn texts_without_loops_have_a_remedy_too() {
     let object = long_list(1, &"a".repeat(1 << 20));
     assert_eq!(
-        fault(
-            "object.text.replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaa') == ''",
-            &object
-        ),
+        fault("object.text.replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaa') == ''", &object),
         "too costly: takes more than 10000000 steps; make its texts and lists shorter first"
     );
 }
@@ -94,10 +77,7 @@ fn texts_without_loops_have_a_remedy_too() {
 #[test]
 fn each_evaluation_has_its_own_budget() {
     let object = long_list(300, "x");
-    let mut bindings = Bindings::new(Inputs {
-        object: Some(&object),
-        ..Inputs::default()
-    });
+    let mut bindings = Bindings::new(Inputs { object: Some(&object), ..Inputs::default() });
     let costly = rule("object.list.all(a, object.list.all(b, object.list.all(c, true)))");
     let cheap = rule("object.list.all(a, object.list.exists(b, a.n == b.n))");
     for _ in 0..5 {

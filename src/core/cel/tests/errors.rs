@@ -4,65 +4,26 @@ use super::*;
 fn what_cannot_be_read() {
     for (source, message) in [
         ("", "the expression is empty; write one, or leave the field out"),
-        (
-            " \n\t",
-            "the expression is empty; write one, or leave the field out",
-        ),
+        (" \n\t", "the expression is empty; write one, or leave the field out"),
         ("1 +", "the expression ends too early (at 1:4)"),
         ("// only a comment", "the expression ends too early (at 1:18)"),
-        (
-            "object.a\n  && object.b object.c",
-            "unexpected `object` (at 2:15)",
-        ),
-        (
-            "object.a = 1",
-            "unexpected `=`; two things are compared with `==` (at 1:10)",
-        ),
-        (
-            "object.a || | true",
-            "unexpected `|`; write `||` for or (at 1:13)",
-        ),
-        (
-            "object.a && & true",
-            "unexpected `&`; write `&&` for and (at 1:13)",
-        ),
-        (
-            "'abc",
-            "a string is not closed, or has an escape that CEL does not know (at 1:1)",
-        ),
-        (
-            "'a\\z'",
-            "a string is not closed, or has an escape that CEL does not know (at 1:1)",
-        ),
+        ("object.a\n  && object.b object.c", "unexpected `object` (at 2:15)"),
+        ("object.a = 1", "unexpected `=`; two things are compared with `==` (at 1:10)"),
+        ("object.a || | true", "unexpected `|`; write `||` for or (at 1:13)"),
+        ("object.a && & true", "unexpected `&`; write `&&` for and (at 1:13)"),
+        ("'abc", "a string is not closed, or has an escape that CEL does not know (at 1:1)"),
+        ("'a\\z'", "a string is not closed, or has an escape that CEL does not know (at 1:1)"),
         ("(object.a", "`)` is missing (at 1:10)"),
         ("object.a ? true", "the expression ends too early (at 1:16)"),
         ("😀", "unexpected character `😀` (at 1:1)"),
         ("'é😀' == object.a b", "unexpected `b` (at 1:18)"),
         ("true\u{0}", "unexpected character `\u{fffd}` (at 1:5)"),
-        (
-            "if",
-            "`if` is a reserved word of CEL and cannot be a name (at 1:1)",
-        ),
-        (
-            "has(object)",
-            "has() wants a field, as in has(object.spec.field) (at 1:5)",
-        ),
-        (
-            "[1].all(1, true)",
-            "the first argument must be a name, as in list.all(x, …) (at 1:9)",
-        ),
-        (
-            "1 == 99999999999999999999",
-            "this number does not fit into 64 bits (at 1:6)",
-        ),
-        (
-            "Pod{a: 1} == object",
-            "`Pod{…}`: there are no message types to make (at 1:4)",
-        ),
-        (
-            "object.a.matches('(')",
-            "this is not a regular expression (RE2 syntax) (at 1:18)",
-        ),
+        ("if", "`if` is a reserved word of CEL and cannot be a name (at 1:1)"),
+        ("has(object)", "has() wants a field, as in has(object.spec.field) (at 1:5)"),
+        ("[1].all(1, true)", "the first argument must be a name, as in list.all(x, …) (at 1:9)"),
+        ("1 == 99999999999999999999", "this number does not fit into 64 bits (at 1:6)"),
+        ("Pod{a: 1} == object", "`Pod{…}`: there are no message types to make (at 1:4)"),
+        ("object.a.matches('(')", "this is not a regular expression (RE2 syntax) (at 1:18)"),
     ] {
         assert_eq!(refusal(source, Want::Bool), message, "{source}");
     }
@@ -71,22 +32,13 @@ fn what_cannot_be_read() {
 #[test]
 fn names_that_do_not_exist() {
     for (source, message) in [
-        (
-            "objct.spec.x == 1",
-            "there is no variable `objct` (at 1:1); did you mean `object`?",
-        ),
-        (
-            "oldobject != null",
-            "there is no variable `oldobject` (at 1:1); did you mean `oldObject`?",
-        ),
+        ("objct.spec.x == 1", "there is no variable `objct` (at 1:1); did you mean `object`?"),
+        ("oldobject != null", "there is no variable `oldobject` (at 1:1); did you mean `oldObject`?"),
         (
             "foo == 1",
             "there is no variable `foo` (at 1:1); there are object, oldObject, namespaceObject, request, now",
         ),
-        (
-            "object.a.all(item, itm > 1)",
-            "there is no variable `itm` (at 1:20); did you mean `item`?",
-        ),
+        ("object.a.all(item, itm > 1)", "there is no variable `itm` (at 1:20); did you mean `item`?"),
         (
             "object.a.all(x, x > 1) && x",
             "there is no variable `x` (at 1:27); there are object, oldObject, namespaceObject, request, now",
@@ -95,14 +47,8 @@ fn names_that_do_not_exist() {
             "variables.a",
             "there is no variable `variables.a` (at 1:10); there are object, oldObject, namespaceObject, request, now",
         ),
-        (
-            "request.nme == ''",
-            "there is no variable `request.nme` (at 1:8); did you mean `request.name`?",
-        ),
-        (
-            "object.a.startWith('b')",
-            "there is no function `startWith` (at 1:19); did you mean `startsWith`?",
-        ),
+        ("request.nme == ''", "there is no variable `request.nme` (at 1:8); did you mean `request.name`?"),
+        ("object.a.startWith('b')", "there is no function `startWith` (at 1:19); did you mean `startsWith`?"),
         ("list.range(1) == [1]", "there is no function `range` (at 1:11)"),
         ("frobnicate(1)", "there is no function `frobnicate` (at 1:11)"),
         ("__foo__(1)", "there is no function `__foo__` (at 1:8)"),
@@ -114,18 +60,12 @@ fn names_that_do_not_exist() {
             "cel.bind(x, 1, x == 1)",
             "the function `cel.bind` (at 1:9) of the Kubernetes CEL libraries is not supported yet",
         ),
-        (
-            "object.a.all(x)",
-            "`all` cannot be called like this (at 1:13); write list.all(x, condition)",
-        ),
+        ("object.a.all(x)", "`all` cannot be called like this (at 1:13); write list.all(x, condition)"),
         (
             "object.a.exists(i, v, v == 1)",
             "`exists` cannot be called like this (at 1:16); write list.exists(x, condition)",
         ),
-        (
-            "object.a.contains()",
-            "`contains` cannot be called like this (at 1:18); write value.contains(…)",
-        ),
+        ("object.a.contains()", "`contains` cannot be called like this (at 1:18); write value.contains(…)"),
         (
             "contains(object.a, 'b')",
             "`contains` cannot be called like this (at 1:9); write value.contains(…)",
@@ -139,14 +79,8 @@ fn names_that_do_not_exist() {
             "`authorizer` exists only while a request is admitted (at 1:1), not when objects are watched; \
              rewrite the expression without it",
         ),
-        (
-            "lists.rang(1) == [1]",
-            "there is no function `lists.rang` (at 1:11); did you mean `lists.range`?",
-        ),
-        (
-            ".object.a == 1",
-            "there is no variable `.object` (at 1:2); did you mean `object`?",
-        ),
+        ("lists.rang(1) == [1]", "there is no function `lists.rang` (at 1:11); did you mean `lists.range`?"),
+        (".object.a == 1", "there is no variable `.object` (at 1:2); did you mean `object`?"),
         (
             "authorizer == null",
             "`authorizer` exists only while a request is admitted (at 1:1), not when objects are watched; \
@@ -171,10 +105,7 @@ fn names_that_do_not_exist() {
 fn a_scope_without_old_object_says_so() {
     let error =
         compile("oldObject == null", &Scope::new(&[Root::Object]), Want::Bool).expect_err("not there");
-    assert_eq!(
-        error.to_string(),
-        "there is no variable `oldObject` (at 1:1); there are object"
-    );
+    assert_eq!(error.to_string(), "there is no variable `oldObject` (at 1:1); there are object");
 }
 
 #[test]
@@ -207,12 +138,8 @@ fn rules_that_are_no_verdicts() {
             format!("this is {got}, want a bool; compare it with something")
         );
     }
-    for source in [
-        "object.a",
-        "object.a.all(x, x)",
-        "object.a ? object.b : true",
-        "object.?a.orValue(true)",
-    ] {
+    for source in ["object.a", "object.a.all(x, x)", "object.a ? object.b : true", "object.?a.orValue(true)"]
+    {
         rule(source);
     }
 }
@@ -242,81 +169,33 @@ fn what_fails_on_an_object() {
         ("object.spec.missing == 1", "no such key: missing"),
         ("object.metadata.labels['owner'] == 'a'", "no such key: owner"),
         // the key is a value of the object
-        (
-            "object.metadata.labels[object.status.phase] == 'a'",
-            "no such key",
-        ),
+        ("object.metadata.labels[object.status.phase] == 'a'", "no such key"),
         ("object.metadata.name", "evaluated to a string, want a bool"),
         ("object.spec", "evaluated to a map, want a bool"),
         ("object.metadata.name.x == 1", "a string has no fields"),
-        (
-            "object.metadata.name + 1 == 2",
-            "`+` does not take a string and an int",
-        ),
-        (
-            "object.status.restarts + 0.5 > 1.0",
-            "`+` does not take an int and a double",
-        ),
-        (
-            "object.metadata.name < 1",
-            "`<` does not take a string and an int",
-        ),
+        ("object.metadata.name + 1 == 2", "`+` does not take a string and an int"),
+        ("object.status.restarts + 0.5 > 1.0", "`+` does not take an int and a double"),
+        ("object.metadata.name < 1", "`<` does not take a string and an int"),
         ("object.spec.containers[9].name == ''", "index out of bounds"),
-        (
-            "object.spec.containers['a'] == 1",
-            "`[]` does not take a list and a string",
-        ),
+        ("object.spec.containers['a'] == 1", "`[]` does not take a list and a string"),
         ("1 / object.spec.priority == 1", "division by zero"),
-        (
-            "object.status.restarts + 9223372036854775807 > 0",
-            "`+` overflows",
-        ),
-        (
-            "object.metadata.name.all(x, x)",
-            "a string is looped over; want a list or a map",
-        ),
-        (
-            "object.metadata.name && true",
-            "`&&` does not take a string and a bool",
-        ),
-        (
-            "object.metadata.name ? true : false",
-            "a string is used as a bool",
-        ),
-        (
-            "object.status.restarts.startsWith('7')",
-            "`startsWith()` does not work on an int with a string",
-        ),
+        ("object.status.restarts + 9223372036854775807 > 0", "`+` overflows"),
+        ("object.metadata.name.all(x, x)", "a string is looped over; want a list or a map"),
+        ("object.metadata.name && true", "`&&` does not take a string and a bool"),
+        ("object.metadata.name ? true : false", "a string is used as a bool"),
+        ("object.status.restarts.startsWith('7')", "`startsWith()` does not work on an int with a string"),
         ("size(object.status.restarts) == 1", "`size` does not take an int"),
-        (
-            "timestamp(object.metadata.name) < now",
-            "`timestamp`: want a time such as 2024-05-01T12:00:00Z",
-        ),
-        (
-            "duration(object.metadata.name) < duration('1s')",
-            "`duration`: want a duration such as 1h30m",
-        ),
-        (
-            "int(object.metadata.name) == 1",
-            "`int`: the value cannot be converted",
-        ),
+        ("timestamp(object.metadata.name) < now", "`timestamp`: want a time such as 2024-05-01T12:00:00Z"),
+        ("duration(object.metadata.name) < duration('1s')", "`duration`: want a duration such as 1h30m"),
+        ("int(object.metadata.name) == 1", "`int`: the value cannot be converted"),
         ("object.?missing.value() == 1", "`value`: the optional is empty"),
         (
             "'a'.matches(object.metadata.name + '(')",
             "`matches`: this is not a regular expression (RE2 syntax)",
         ),
-        (
-            "[object.metadata.name, 1].join() == ''",
-            "`join`: want a list of strings",
-        ),
-        (
-            "{object.kind: 1, 'Pod': 2} == {}",
-            "a map is given the same key twice",
-        ),
-        (
-            "lists.range(-1) == []",
-            "`lists.range`: want a number from 0 to 1000000",
-        ),
+        ("[object.metadata.name, 1].join() == ''", "`join`: want a list of strings"),
+        ("{object.kind: 1, 'Pod': 2} == {}", "a map is given the same key twice"),
+        ("lists.range(-1) == []", "`lists.range`: want a number from 0 to 1000000"),
     ] {
         assert_eq!(fault(source, &pod()), message, "{source}");
     }

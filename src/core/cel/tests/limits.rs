@@ -73,40 +73,26 @@ fn the_deepest_programs_run_on_an_ordinary_stack() {
             format!("['a']{} == ['a']", ".map(x, x)".repeat(depth / 2)),
             format!("['a']{} == ['a']", ".filter(x, x == 'a')".repeat(depth / 2)),
             format!("[2, 1]{} == [1, 2]", ".sortBy(x, x)".repeat(depth / 4)),
-            format!(
-                "optional.of(1){} == optional.of(1)",
-                ".optMap(x, x)".repeat(depth / 4)
-            ),
+            format!("optional.of(1){} == optional.of(1)", ".optMap(x, x)".repeat(depth / 4)),
             nested("optional.of(1).optMap(x, ", "x", ")", depth / 4) + ".hasValue()",
             nested("[1].all(x, ", &nested("!", "!true", "", depth), ")", 4),
             nested("[1].exists(x, [", "1", "] == [x])", 4),
         ] {
             if let Ok(program) = compile(&source, &scope(), Want::Any) {
                 deepest = deepest.max(depth);
-                let _ = program.evaluate_bool(&mut Bindings::new(Inputs {
-                    object: Some(&object),
-                    ..Inputs::default()
-                }));
+                let _ = program
+                    .evaluate_bool(&mut Bindings::new(Inputs { object: Some(&object), ..Inputs::default() }));
                 let _ = judge("object == object", &object);
             }
         }
     }
-    assert!(
-        deepest >= 196,
-        "the limit is what stops, not something before it: {deepest}"
-    );
+    assert!(deepest >= 196, "the limit is what stops, not something before it: {deepest}");
 }
 
 /// Nothing that fits into the field may bring the process down.
 #[test]
 fn no_source_aborts_or_panics() {
-    let full = |pattern: &str| {
-        pattern
-            .chars()
-            .cycle()
-            .take(MAX_EXPRESSION_LENGTH)
-            .collect::<String>()
-    };
+    let full = |pattern: &str| pattern.chars().cycle().take(MAX_EXPRESSION_LENGTH).collect::<String>();
     let patterns = [
         "1+",
         "(",
@@ -182,18 +168,10 @@ fn no_source_aborts_or_panics() {
     ];
     for pattern in patterns {
         let source = full(pattern);
-        for source in [
-            source.as_str(),
-            &source[..source.floor_char_boundary(source.len() / 2)],
-            pattern,
-        ] {
+        for source in [source.as_str(), &source[..source.floor_char_boundary(source.len() / 2)], pattern] {
             if let Err(error) = compile(source, &scope(), Want::Any) {
                 let text = error.to_string();
-                assert!(
-                    text.len() <= super::super::MAX_COMPILE_MESSAGE,
-                    "{pattern}: {}",
-                    text.len()
-                );
+                assert!(text.len() <= super::super::MAX_COMPILE_MESSAGE, "{pattern}: {}", text.len());
                 assert!(!text.contains(char::is_control), "{pattern}: {text:?}");
             }
         }

@@ -19,17 +19,14 @@ pub(super) fn tree(json: &Value) -> Node {
     match json {
         Value::Null => Node::Null,
         Value::Bool(b) => Node::Bool(*b),
-        Value::Number(n) => n
-            .as_i64()
-            .map_or_else(|| Node::Double(n.as_f64().unwrap_or(f64::NAN)), Node::Int),
+        Value::Number(n) => {
+            n.as_i64().map_or_else(|| Node::Double(n.as_f64().unwrap_or(f64::NAN)), Node::Int)
+        }
         Value::String(s) => Node::Str(Arc::from(s.as_str())),
         Value::Array(items) => Node::List(items.iter().map(tree).collect()),
-        Value::Object(entries) => Node::Map(
-            entries
-                .iter()
-                .map(|(key, value)| (Arc::from(key.as_str()), tree(value)))
-                .collect(),
-        ),
+        Value::Object(entries) => {
+            Node::Map(entries.iter().map(|(key, value)| (Arc::from(key.as_str()), tree(value))).collect())
+        }
     }
 }
 
@@ -88,10 +85,7 @@ pub(super) fn judge(source: &str, object: &Node) -> Result<bool, EvalError> {
 /// The message of the error that judging ends in.
 pub(super) fn fault(source: &str, object: &Node) -> String {
     let error = judge(source, object).expect_err(source).to_string();
-    assert!(
-        error.len() <= super::MAX_EVAL_MESSAGE && !error.contains(char::is_control),
-        "{error}"
-    );
+    assert!(error.len() <= super::MAX_EVAL_MESSAGE && !error.contains(char::is_control), "{error}");
     error
 }
 
@@ -99,9 +93,6 @@ pub(super) fn fault(source: &str, object: &Node) -> String {
 pub(super) fn refusal(source: &str, want: Want) -> String {
     let error: CompileError = compile(source, &scope(), want).expect_err(source);
     let error = error.to_string();
-    assert!(
-        error.len() <= super::MAX_COMPILE_MESSAGE && !error.contains(char::is_control),
-        "{error}"
-    );
+    assert!(error.len() <= super::MAX_COMPILE_MESSAGE && !error.contains(char::is_control), "{error}");
     error
 }

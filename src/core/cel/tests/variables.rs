@@ -8,19 +8,11 @@ fn judge_with(variables: &[(&str, &str)], source: &str) -> Result<bool, String> 
     for (name, source) in variables {
         let program = compile(source, &scope, Want::Any).unwrap_or_else(|e| panic!("{name}: {e}"));
         scope.declare(name, &program);
-        compiled.push(Variable {
-            name: (*name).to_owned(),
-            program,
-        });
+        compiled.push(Variable { name: (*name).to_owned(), program });
     }
     let program = compile(source, &scope, Want::Bool).map_err(|e| e.to_string())?;
     let object = pod();
-    let inputs = Inputs {
-        object: Some(&object),
-        now: now(),
-        variables: &compiled,
-        ..Inputs::default()
-    };
+    let inputs = Inputs { object: Some(&object), now: now(), variables: &compiled, ..Inputs::default() };
     let mut bindings = Bindings::new(inputs);
     let first = program.evaluate_bool(&mut bindings);
     assert_eq!(program.evaluate_bool(&mut bindings), first, "asked again");
@@ -49,20 +41,13 @@ fn variables_read_the_object_and_each_other() {
 
 #[test]
 fn a_variable_that_fails_fails_only_who_reads_it() {
-    let variables = [
-        ("bad", "object.spec.missing.deeper"),
-        ("worse", "variables.bad + 1"),
-        ("good", "1"),
-    ];
+    let variables = [("bad", "object.spec.missing.deeper"), ("worse", "variables.bad + 1"), ("good", "1")];
     assert_eq!(judge_with(&variables, "variables.good == 1"), Ok(true));
     assert_eq!(judge_with(&variables, "true || variables.bad == 1"), Ok(true));
     assert_eq!(judge_with(&variables, "variables.bad == 1 || true"), Ok(true));
     let why = Err("variable `bad`: no such key: missing".to_owned());
     assert_eq!(judge_with(&variables, "variables.bad == 1"), why);
-    assert_eq!(
-        judge_with(&variables, "variables.worse == 1 || variables.good == 2"),
-        why
-    );
+    assert_eq!(judge_with(&variables, "variables.worse == 1 || variables.good == 2"), why);
 }
 
 #[test]
@@ -72,9 +57,7 @@ fn a_variable_is_declared_before_it_is_read() {
     assert_eq!(error, Err(text.to_owned()));
     let whole = judge_with(&[("limit", "1")], "variables == {}");
     assert!(
-        whole
-            .as_ref()
-            .is_err_and(|e| e.starts_with("there is no variable `variables` (at 1:1)")),
+        whole.as_ref().is_err_and(|e| e.starts_with("there is no variable `variables` (at 1:1)")),
         "{whole:?}"
     );
 }
@@ -82,10 +65,7 @@ fn a_variable_is_declared_before_it_is_read() {
 #[test]
 fn what_a_variable_is_counts_for_who_reads_it() {
     let error = judge_with(&[("limit", "1 + 1")], "variables.limit").expect_err("a number");
-    assert_eq!(
-        error,
-        "this is a number (at 1:10), want a bool; compare it with something"
-    );
+    assert_eq!(error, "this is a number (at 1:10), want a bool; compare it with something");
 }
 
 #[test]
@@ -101,49 +81,26 @@ fn a_program_names_its_variables() {
 #[test]
 fn variables_that_double_stop() {
     let names: Vec<String> = (0..40).map(|i| format!("v{i}")).collect();
-    for (first, next) in [
-        ("'0123456789'", "variables.X + variables.X"),
-        ("[1]", "[variables.X, variables.X]"),
-    ] {
+    for (first, next) in
+        [("'0123456789'", "variables.X + variables.X"), ("[1]", "[variables.X, variables.X]")]
+    {
         let sources: Vec<String> = (0..40)
-            .map(|i| {
-                if i == 0 {
-                    first.to_owned()
-                } else {
-                    next.replace('X', &names[i - 1])
-                }
-            })
+            .map(|i| if i == 0 { first.to_owned() } else { next.replace('X', &names[i - 1]) })
             .collect();
-        let variables: Vec<(&str, &str)> = names
-            .iter()
-            .map(String::as_str)
-            .zip(sources.iter().map(String::as_str))
-            .collect();
+        let variables: Vec<(&str, &str)> =
+            names.iter().map(String::as_str).zip(sources.iter().map(String::as_str)).collect();
         let error = judge_with(&variables, "variables.v39 == null").expect_err("too large");
-        assert!(
-            error.ends_with(": the result is too large to keep; select less"),
-            "{error}"
-        );
+        assert!(error.ends_with(": the result is too large to keep; select less"), "{error}");
     }
 }
 
 #[test]
 fn a_long_chain_of_variables_needs_no_stack() {
     let names: Vec<String> = (0..500).map(|i| format!("v{i}")).collect();
-    let sources: Vec<String> = (0..500)
-        .map(|i| {
-            if i == 0 {
-                "1".to_owned()
-            } else {
-                format!("variables.v{} + 1", i - 1)
-            }
-        })
-        .collect();
-    let variables: Vec<(&str, &str)> = names
-        .iter()
-        .map(String::as_str)
-        .zip(sources.iter().map(String::as_str))
-        .collect();
+    let sources: Vec<String> =
+        (0..500).map(|i| if i == 0 { "1".to_owned() } else { format!("variables.v{} + 1", i - 1) }).collect();
+    let variables: Vec<(&str, &str)> =
+        names.iter().map(String::as_str).zip(sources.iter().map(String::as_str)).collect();
     let answer = super::super::with_large_stack(|| judge_with(&variables, "variables.v499 == 500"));
     assert_eq!(answer.expect("a thread"), Ok(true));
 }

@@ -38,13 +38,7 @@ fn fields_of_a_pod() {
             "object == object && object.spec != object.status",
         ],
     );
-    none_holds(
-        &pod(),
-        &[
-            "object.metadata.name == 'db'",
-            "has(object.metadata.labels.owner)",
-        ],
-    );
+    none_holds(&pod(), &["object.metadata.name == 'db'", "has(object.metadata.labels.owner)"]);
 }
 
 #[test]
@@ -189,19 +183,13 @@ fn messages() {
     let object = pod();
     let message = |source: &str| {
         let program = compile(source, &scope(), Want::String).unwrap_or_else(|e| panic!("{source}: {e}"));
-        program.evaluate_string(&mut Bindings::new(Inputs {
-            object: Some(&object),
-            ..Inputs::default()
-        }))
+        program.evaluate_string(&mut Bindings::new(Inputs { object: Some(&object), ..Inputs::default() }))
     };
     assert_eq!(
         message("'no endpoint behind ' + object.metadata.name"),
         Ok("no endpoint behind web-0".into())
     );
-    assert_eq!(
-        message("object.status.restarts > 3 ? 'restarts' : object.kind"),
-        Ok("restarts".into())
-    );
+    assert_eq!(message("object.status.restarts > 3 ? 'restarts' : object.kind"), Ok("restarts".into()));
     assert_eq!(
         message("object.spec").map_err(|e| e.to_string()),
         Err("evaluated to a map, want a string".into())
@@ -214,10 +202,7 @@ fn a_program_knows_what_it_reads() {
     assert_eq!(program.source(), "namespaceObject != null && object.spec.x == 1");
     assert!(program.uses(Root::NamespaceObject) && program.uses(Root::Object));
     assert!(!program.uses(Root::Now) && !program.uses(Root::OldObject));
-    assert!(
-        !rule("[1].all(object, object == 1)").uses(Root::Object),
-        "a loop's own name"
-    );
+    assert!(!rule("[1].all(object, object == 1)").uses(Root::Object), "a loop's own name");
 }
 
 #[test]

@@ -7,24 +7,10 @@ fn a_finding_opens_changes_and_resolves_each_once() {
     let (mut world, said) = World::listed(policy(LOW), &[item("shop/a")]);
     assert_eq!(said, NOTHING);
     assert_eq!(world.seen(&item("shop/a").level(5)), ["opened low shop/a"]);
-    assert_eq!(
-        world.seen(&item("shop/a").level(5)),
-        NOTHING,
-        "the same state again"
-    );
-    assert_eq!(
-        world.seen(&item("shop/a").level(5).note("new")),
-        NOTHING,
-        "another state, the same finding"
-    );
-    assert_eq!(
-        world.seen(&item("shop/a").level(6)),
-        ["changed low shop/a: level 6"]
-    );
-    assert_eq!(
-        world.seen(&item("shop/a").level(2)),
-        ["resolved low shop/a Compliant"]
-    );
+    assert_eq!(world.seen(&item("shop/a").level(5)), NOTHING, "the same state again");
+    assert_eq!(world.seen(&item("shop/a").level(5).note("new")), NOTHING, "another state, the same finding");
+    assert_eq!(world.seen(&item("shop/a").level(6)), ["changed low shop/a: level 6"]);
+    assert_eq!(world.seen(&item("shop/a").level(2)), ["resolved low shop/a Compliant"]);
     assert_eq!(world.seen(&item("shop/a")), NOTHING);
 }
 
@@ -47,11 +33,7 @@ fn a_fresh_list_resolves_what_it_no_longer_has() {
     // b was mended and c deleted while nobody looked; d came.
     assert_eq!(
         world.list(&[bad("shop/a"), item("shop/b"), bad("shop/d")]),
-        [
-            "resolved low shop/b Compliant",
-            "opened low shop/d",
-            "resolved low shop/c ObjectGone"
-        ]
+        ["resolved low shop/b Compliant", "opened low shop/d", "resolved low shop/c ObjectGone"]
     );
 }
 
@@ -70,10 +52,7 @@ fn an_object_created_again_under_its_name_is_another_object() {
     let bad = item("shop/a").level(9);
     let (mut world, _) = World::listed(policy(LOW), std::slice::from_ref(&bad));
     world.wait(5);
-    assert_eq!(
-        world.seen(&bad.clone().again()),
-        ["resolved low shop/a ObjectGone", "opened low shop/a"]
-    );
+    assert_eq!(world.seen(&bad.clone().again()), ["resolved low shop/a ObjectGone", "opened low shop/a"]);
     assert_eq!(world.open()[0].since, at(5));
     assert_eq!(world.report().selections[0].objects, 1);
 }
@@ -88,11 +67,7 @@ fn an_error_neither_opens_nor_resolves() {
     assert_eq!(world.seen(&item("shop/a").level(9)), ["opened low shop/a"]);
     assert_eq!(world.report().rule_errors, 0);
     assert_eq!(world.report().rules[0].last_error, None);
-    assert_eq!(
-        world.seen(&item("shop/a").without_level()),
-        NOTHING,
-        "open stays open"
-    );
+    assert_eq!(world.seen(&item("shop/a").without_level()), NOTHING, "open stays open");
     let report = world.report();
     assert_eq!((report.open(), report.rule_errors), (1, 1));
     assert_eq!(world.gone(&item("shop/a")), ["resolved low shop/a ObjectGone"]);
@@ -121,32 +96,21 @@ fn one_false_condition_skips_an_object_whatever_the_others_say() {
     );
     assert_eq!(
         world.seen(&item("shop/a").level(9)),
-        [
-            "resolved low shop/a NotSelected",
-            "resolved short shop/a NotSelected"
-        ]
+        ["resolved low shop/a NotSelected", "resolved short shop/a NotSelected"]
     );
 }
 
 #[test]
 fn a_condition_that_fails_is_an_error_of_every_rule() {
-    let (mut world, said) = World::listed(
-        policy(CONDITIONED),
-        &[item("shop/a").level(9).note("a long note")],
-    );
+    let (mut world, said) =
+        World::listed(policy(CONDITIONED), &[item("shop/a").level(9).note("a long note")]);
     assert_eq!(said.len(), 2);
-    assert_eq!(
-        world.seen(&item("shop/a").without_level().note("a long note")),
-        NOTHING
-    );
+    assert_eq!(world.seen(&item("shop/a").without_level().note("a long note")), NOTHING);
     let report = world.report();
     assert_eq!((report.open(), report.rule_errors), (2, 2));
     for rule in report.rules {
         let error = rule.last_error.expect("an error");
-        assert!(
-            error.starts_with("Item shop/a: matchCondition first: "),
-            "{error}"
-        );
+        assert!(error.starts_with("Item shop/a: matchCondition first: "), "{error}");
     }
 }
 
@@ -192,10 +156,7 @@ rules:
 #[test]
 fn an_event_of_a_stopped_watch_is_nobodys() {
     let mut world = World::of(policy(LOW));
-    assert_eq!(
-        world.event(WatchId(99), ObjectEvent::Seen(item("shop/a").level(9).object())),
-        NOTHING
-    );
+    assert_eq!(world.event(WatchId(99), ObjectEvent::Seen(item("shop/a").level(9).object())), NOTHING);
     assert_eq!(world.event(WatchId(99), ObjectEvent::Synced), NOTHING);
     assert_eq!(world.engine.objects(WatchId(99)), 0);
 }

@@ -63,21 +63,12 @@ pub(super) struct Item {
 /// An item that complies with [`LOW`]. `path` is `NAMESPACE/NAME`.
 pub(super) fn item(path: &str) -> Item {
     let (namespace, name) = path.split_once('/').expect("NAMESPACE/NAME");
-    Item {
-        namespace: namespace.into(),
-        name: name.into(),
-        incarnation: 0,
-        level: Some(1),
-        note: None,
-    }
+    Item { namespace: namespace.into(), name: name.into(), incarnation: 0, level: Some(1), note: None }
 }
 
 impl Item {
     pub(super) fn level(self, level: i64) -> Self {
-        Item {
-            level: Some(level),
-            ..self
-        }
+        Item { level: Some(level), ..self }
     }
 
     pub(super) fn without_level(self) -> Self {
@@ -86,17 +77,11 @@ impl Item {
 
     /// The same name, deleted and created again.
     pub(super) fn again(self) -> Self {
-        Item {
-            incarnation: self.incarnation + 1,
-            ..self
-        }
+        Item { incarnation: self.incarnation + 1, ..self }
     }
 
     pub(super) fn note(self, note: &'static str) -> Self {
-        Item {
-            note: Some(note),
-            ..self
-        }
+        Item { note: Some(note), ..self }
     }
 
     fn uid(&self) -> String {
@@ -104,10 +89,7 @@ impl Item {
     }
 
     fn key(&self) -> ObjectKey {
-        ObjectKey {
-            namespace: Some(self.namespace.as_str().into()),
-            name: self.name.as_str().into(),
-        }
+        ObjectKey { namespace: Some(self.namespace.as_str().into()), name: self.name.as_str().into() }
     }
 
     fn object(&self) -> Arc<ProjectedObject> {
@@ -169,16 +151,10 @@ impl World {
         &mut self,
         policies: impl IntoIterator<Item = (Arc<CompiledPolicy>, [WatchId; N])>,
     ) -> Vec<String> {
-        let mut next = Assignment {
-            namespaces: self.assignment.namespaces,
-            ..Assignment::default()
-        };
+        let mut next = Assignment { namespaces: self.assignment.namespaces, ..Assignment::default() };
         let mut set = BTreeMap::new();
         for (policy, watches) in policies {
-            let reader = Reader {
-                policy: policy.key.clone(),
-                selection: policy.selections[0].name.clone(),
-            };
+            let reader = Reader { policy: policy.key.clone(), selection: policy.selections[0].name.clone() };
             for watch in watches {
                 let route = next.routes.entry(watch).or_insert_with(|| Route {
                     readers: BTreeSet::new(),
@@ -253,9 +229,7 @@ impl World {
     }
 
     pub(super) fn report_of(&self, policy: &str) -> PolicyReport {
-        self.engine
-            .report(&PolicyKey(policy.into()), 1000)
-            .expect("a report")
+        self.engine.report(&PolicyKey(policy.into()), 1000).expect("a report")
     }
 
     pub(super) fn open(&self) -> Vec<Arc<Finding>> {
@@ -275,11 +249,7 @@ impl World {
             let object = &finding.object;
             let what = format!(
                 "{}{} {}/{}",
-                if &*policy.0 == "p" {
-                    String::new()
-                } else {
-                    format!("{policy}: ")
-                },
+                if &*policy.0 == "p" { String::new() } else { format!("{policy}: ") },
                 finding.key.rule,
                 object.namespace.as_deref().unwrap_or_default(),
                 object.name
@@ -290,10 +260,7 @@ impl World {
                     format!("opened {what}")
                 }
                 Transition::Changed(_) => {
-                    let before = self
-                        .told
-                        .insert(key, finding.clone())
-                        .expect("changed, but not open");
+                    let before = self.told.insert(key, finding.clone()).expect("changed, but not open");
                     assert_eq!(before.since, finding.since, "a change keeps its age: {what}");
                     format!("changed {what}: {}", finding.message)
                 }

@@ -50,30 +50,12 @@ fn only_objects_in_matching_namespaces_are_judged() {
 
 #[test]
 fn relabelling_a_namespace_moves_its_objects_in_and_out() {
-    let mut world = world(
-        PUBLIC_ONLY,
-        &[namespace("shop", Some("public")), namespace("bank", None)],
-    );
-    assert_eq!(
-        world.list(&[bad("shop/a"), bad("shop/b"), bad("bank/c")]).len(),
-        2
-    );
-    assert_eq!(
-        world.event(NAMESPACES, ObjectEvent::Seen(namespace("shop", Some("private")))),
-        NOTHING
-    );
-    assert_eq!(
-        world.work(),
-        [
-            "resolved low shop/a NotSelected",
-            "resolved low shop/b NotSelected"
-        ]
-    );
+    let mut world = world(PUBLIC_ONLY, &[namespace("shop", Some("public")), namespace("bank", None)]);
+    assert_eq!(world.list(&[bad("shop/a"), bad("shop/b"), bad("bank/c")]).len(), 2);
+    assert_eq!(world.event(NAMESPACES, ObjectEvent::Seen(namespace("shop", Some("private")))), NOTHING);
+    assert_eq!(world.work(), ["resolved low shop/a NotSelected", "resolved low shop/b NotSelected"]);
     assert_eq!(world.report().selections[0].objects, 0);
-    assert_eq!(
-        world.event(NAMESPACES, ObjectEvent::Seen(namespace("bank", Some("public")))),
-        NOTHING
-    );
+    assert_eq!(world.event(NAMESPACES, ObjectEvent::Seen(namespace("bank", Some("public")))), NOTHING);
     assert_eq!(world.work(), ["opened low bank/c"]);
 }
 
@@ -106,10 +88,8 @@ fn excluding_alone_needs_no_namespaces() {
         "{}\n{LOW}",
         "resources:\n- {name: items, apiVersion: example.io/v1, kind: Item, excludeNamespaces: [hidden]}"
     );
-    let (world, said) = World::listed(
-        named("p", "uid-1", 1, &spec),
-        &[bad("shop/a"), bad("hidden/b"), bad("hidden/c")],
-    );
+    let (world, said) =
+        World::listed(named("p", "uid-1", 1, &spec), &[bad("shop/a"), bad("hidden/b"), bad("hidden/c")]);
     assert_eq!(said, ["opened low shop/a"]);
     assert_eq!(world.report().selections[0].objects, 1);
     assert!(world.settled());
@@ -117,29 +97,18 @@ fn excluding_alone_needs_no_namespaces() {
 
 #[test]
 fn rules_read_the_namespace_and_follow_its_changes() {
-    let mut world = world(
-        &format!("{SELECTION}\n{OWNED}"),
-        &[namespace("shop", Some("public"))],
-    );
+    let mut world = world(&format!("{SELECTION}\n{OWNED}"), &[namespace("shop", Some("public"))]);
     assert_eq!(world.list(&[item("shop/a")]), NOTHING);
-    assert_eq!(
-        world.event(NAMESPACES, ObjectEvent::Seen(namespace("shop", None))),
-        NOTHING
-    );
+    assert_eq!(world.event(NAMESPACES, ObjectEvent::Seen(namespace("shop", None))), NOTHING);
     assert_eq!(world.work(), ["opened owned shop/a"]);
-    assert_eq!(
-        world.event(NAMESPACES, ObjectEvent::Seen(namespace("shop", Some("x")))),
-        NOTHING
-    );
+    assert_eq!(world.event(NAMESPACES, ObjectEvent::Seen(namespace("shop", Some("x")))), NOTHING);
     assert_eq!(world.work(), ["resolved owned shop/a Compliant"]);
 }
 
 #[test]
 fn cluster_scoped_objects_have_no_namespace_and_pass_a_namespace_selector() {
-    let spec = PUBLIC_ONLY.replace(
-        "object.spec.level <= 3}",
-        "namespaceObject != null && request.namespace != ''}",
-    );
+    let spec =
+        PUBLIC_ONLY.replace("object.spec.level <= 3}", "namespaceObject != null && request.namespace != ''}");
     let mut world = world(&spec, &[namespace("shop", Some("public"))]);
     let node = object(
         r#"{"apiVersion":"example.io/v1","kind":"Item","metadata":{"name":"node-1","uid":"u"},"spec":{}}"#,
@@ -162,15 +131,9 @@ rules:
 ";
     let mut world = World::default();
     world.assignment.namespaces = Some(NAMESPACES);
-    assert_eq!(
-        world.assign([(named("p", "uid-1", 1, spec), [NAMESPACES])]),
-        NOTHING
-    );
-    let namespaces = [
-        namespace("bank", None),
-        namespace("hidden", Some("public")),
-        namespace("shop", Some("public")),
-    ];
+    assert_eq!(world.assign([(named("p", "uid-1", 1, spec), [NAMESPACES])]), NOTHING);
+    let namespaces =
+        [namespace("bank", None), namespace("hidden", Some("public")), namespace("shop", Some("public"))];
     let mut said = world.list_of(NAMESPACES, &namespaces);
     said.extend(world.work());
     assert_eq!(said, ["opened never /shop"]);

@@ -20,10 +20,7 @@ fn a_rule_that_is_removed_takes_its_findings_along_and_leaves_the_others() {
     let (mut world, said) = World::listed(policy(LOW_AND_NOTED), &[item("shop/a").level(9)]);
     assert_eq!(said, ["opened low shop/a", "opened noted shop/a"]);
     world.wait(5);
-    assert_eq!(
-        world.assign([(edited(LOW), [ITEMS])]),
-        ["resolved noted shop/a RuleGone"]
-    );
+    assert_eq!(world.assign([(edited(LOW), [ITEMS])]), ["resolved noted shop/a RuleGone"]);
     assert!(!world.settled(), "not judged under the new generation yet");
     assert_eq!(world.work(), NOTHING);
     assert!(world.settled());
@@ -34,15 +31,9 @@ fn a_rule_that_is_removed_takes_its_findings_along_and_leaves_the_others() {
 #[test]
 fn a_rule_that_changes_is_judged_on_what_is_known_already() {
     let (mut world, _) = World::listed(policy(LOW), &[item("shop/a").level(2), item("shop/b").level(9)]);
-    let stricter = LOW
-        .replace("<= 3", "<= 1")
-        .replace("severity: high", "severity: critical");
+    let stricter = LOW.replace("<= 3", "<= 1").replace("severity: high", "severity: critical");
     assert_eq!(world.assign([(edited(&stricter), [ITEMS])]), NOTHING);
-    assert_eq!(
-        world.work(),
-        ["opened low shop/a", "changed low shop/b: level 9"],
-        "the severity changed"
-    );
+    assert_eq!(world.work(), ["opened low shop/a", "changed low shop/b: level 9"], "the severity changed");
 }
 
 #[test]
@@ -89,10 +80,7 @@ fn a_selection_fed_by_several_watches_is_settled_when_all_of_them_are() {
     let mut world = World::default();
     assert_eq!(world.assign([(policy(LOW), [first, second])]), NOTHING);
     assert_eq!(world.work(), NOTHING);
-    assert_eq!(
-        world.list_of(first, &[item("shop/a").level(9).object()]),
-        ["opened low shop/a"]
-    );
+    assert_eq!(world.list_of(first, &[item("shop/a").level(9).object()]), ["opened low shop/a"]);
     assert!(!world.settled());
     assert_eq!(world.list_of(second, &[]), NOTHING);
     assert!(world.settled());
@@ -104,22 +92,13 @@ fn a_selection_fed_by_several_watches_is_settled_when_all_of_them_are() {
 fn what_is_queued_for_a_watch_that_a_policy_no_longer_reads_is_not_judged() {
     let shared = named("q", "uid-q", 1, &format!("{SELECTION}\n{LOW}"));
     let mut world = World::default();
-    assert_eq!(
-        world.assign([(policy(LOW), [ITEMS]), (shared.clone(), [ITEMS])]),
-        NOTHING
-    );
+    assert_eq!(world.assign([(policy(LOW), [ITEMS]), (shared.clone(), [ITEMS])]), NOTHING);
     assert_eq!(world.list(&[item("shop/a"), item("shop/b").level(2)]), NOTHING);
     let stricter = edited(&LOW.replace("<= 3", "<= 1"));
-    assert_eq!(
-        world.assign([(stricter.clone(), [ITEMS]), (shared.clone(), [ITEMS])]),
-        NOTHING
-    );
+    assert_eq!(world.assign([(stricter.clone(), [ITEMS]), (shared.clone(), [ITEMS])]), NOTHING);
     let narrow = WatchId(7);
     let mut next = world.assignment.clone();
-    let reader = |policy: &str| Reader {
-        policy: PolicyKey(policy.into()),
-        selection: "items".into(),
-    };
+    let reader = |policy: &str| Reader { policy: PolicyKey(policy.into()), selection: "items".into() };
     next.routes.get_mut(&ITEMS).expect("route").readers = [reader("q")].into();
     next.routes.entry(narrow).or_default().readers = [reader("p")].into();
     assert_eq!(world.take(next), NOTHING);
@@ -158,10 +137,7 @@ fn a_suspended_policy_is_not_judged_and_forgets() {
 #[test]
 fn findings_of_a_kind_that_is_uninstalled_are_resolved() {
     let (mut world, _) = World::listed(policy(LOW), &[item("shop/a").level(9)]);
-    let reader = Reader {
-        policy: PolicyKey("p".into()),
-        selection: "items".into(),
-    };
+    let reader = Reader { policy: PolicyKey("p".into()), selection: "items".into() };
     let absent = Assignment {
         policies: world.assignment.policies.clone(),
         absent: [reader].into(),
@@ -172,10 +148,7 @@ fn findings_of_a_kind_that_is_uninstalled_are_resolved() {
     let again = WatchId(8);
     assert_eq!(world.assign([(policy(LOW), [again])]), NOTHING);
     assert!(!world.settled());
-    assert_eq!(
-        world.list_of(again, &[item("shop/a").again().level(9).object()]),
-        ["opened low shop/a"]
-    );
+    assert_eq!(world.list_of(again, &[item("shop/a").again().level(9).object()]), ["opened low shop/a"]);
 }
 
 #[test]
@@ -215,10 +188,7 @@ fn two_policies_on_one_watch_are_judged_each_by_its_own_rules() {
     );
     let mut world = World::default();
     assert_eq!(world.assign([(policy(LOW), [ITEMS]), (other, [ITEMS])]), NOTHING);
-    assert_eq!(
-        world.list(&[item("shop/a").level(9)]),
-        ["opened low shop/a", "opened q: noted shop/a"]
-    );
+    assert_eq!(world.list(&[item("shop/a").level(9)]), ["opened low shop/a", "opened q: noted shop/a"]);
     // One of them goes; the other does not notice.
     assert_eq!(world.assign([(policy(LOW), [ITEMS])]), NOTHING);
     assert_eq!(world.work(), NOTHING);

@@ -148,24 +148,13 @@ impl Cluster {
 
     fn put(&mut self, slot: usize, level: Option<i64>) {
         let path = SLOTS[slot];
-        let space = SPACES
-            .into_iter()
-            .find(|space| path.starts_with(space))
-            .expect("a namespace");
-        if self
-            .namespaces
-            .insert(space, *self.namespaces.get(space).unwrap_or(&false))
-            .is_none()
-        {
+        let space = SPACES.into_iter().find(|space| path.starts_with(space)).expect("a namespace");
+        if self.namespaces.insert(space, *self.namespaces.get(space).unwrap_or(&false)).is_none() {
             self.deliver(&[Feed::Namespaces], &ObjectEvent::Seen(self.namespace(space)));
         }
         let known = self.items.get(&slot).map(|item| item.incarnation);
         self.created += u32::from(known.is_none());
-        let item = Item {
-            incarnation: known.unwrap_or(self.created),
-            level,
-            ..item(path)
-        };
+        let item = Item { incarnation: known.unwrap_or(self.created), level, ..item(path) };
         let event = ObjectEvent::Seen(item.object());
         self.items.insert(slot, item);
         self.deliver(&[Feed::All, Feed::In(space)], &event);
@@ -173,10 +162,7 @@ impl Cluster {
 
     fn delete(&mut self, slot: usize) {
         if let Some(item) = self.items.remove(&slot) {
-            let space = SPACES
-                .into_iter()
-                .find(|space| item.namespace == *space)
-                .expect("a namespace");
+            let space = SPACES.into_iter().find(|space| item.namespace == *space).expect("a namespace");
             self.deliver(&[Feed::In(space), Feed::All], &ObjectEvent::Gone(item.key()));
         }
     }
@@ -189,10 +175,10 @@ impl Cluster {
             namespaces |= !policy.suspended && policy.needs_namespaces();
             for (selection, feeds) in SPECS[*spec].1 {
                 for feed in *feeds {
-                    wanted.entry(*feed).or_default().insert(Reader {
-                        policy: policy.key.clone(),
-                        selection: (*selection).into(),
-                    });
+                    wanted
+                        .entry(*feed)
+                        .or_default()
+                        .insert(Reader { policy: policy.key.clone(), selection: (*selection).into() });
                 }
             }
         }
@@ -208,20 +194,12 @@ impl Cluster {
         }
         let resource = || ["example.io".into(), "v1".into(), "items".into()];
         let routes = wanted.into_iter().map(|(feed, readers)| {
-            let route = Route {
-                readers,
-                resource: resource(),
-            };
+            let route = Route { readers, resource: resource() };
             (self.watches[&feed].0, route)
         });
         let assignment = Assignment {
             routes: routes.collect(),
-            policies: Arc::new(
-                self.policies
-                    .values()
-                    .map(|(p, _)| (p.key.clone(), p.clone()))
-                    .collect(),
-            ),
+            policies: Arc::new(self.policies.values().map(|(p, _)| (p.key.clone(), p.clone())).collect()),
             namespaces: self.watches.get(&Feed::Namespaces).map(|(id, _)| *id),
             absent: BTreeSet::new(),
         };
@@ -262,9 +240,7 @@ impl Cluster {
         for (policy, _) in self.policies.values() {
             let open = before.engine.open(&policy.key);
             let open = open.iter().map(|finding| (**finding).clone()).collect();
-            self.world
-                .engine
-                .restore(policy.key.clone(), policy.uid.clone(), open);
+            self.world.engine.restore(policy.key.clone(), policy.uid.clone(), open);
         }
         self.world.told = before.told;
         self.watches.clear();
@@ -279,10 +255,7 @@ impl Cluster {
             Step::Relabel(space, public) => {
                 if let Some(known) = self.namespaces.get_mut(SPACES[space]) {
                     *known = public;
-                    self.deliver(
-                        &[Feed::Namespaces],
-                        &ObjectEvent::Seen(self.namespace(SPACES[space])),
-                    );
+                    self.deliver(&[Feed::Namespaces], &ObjectEvent::Seen(self.namespace(SPACES[space])));
                 }
             }
             Step::RemoveNamespace(space) => {
@@ -331,24 +304,15 @@ impl Cluster {
 
     /// Everything is connected and judged.
     fn come_to_rest(&mut self) {
-        let lost: Vec<Feed> = self
-            .watches
-            .iter()
-            .filter(|(_, (_, up))| !up)
-            .map(|(feed, _)| *feed)
-            .collect();
+        let lost: Vec<Feed> = self.watches.iter().filter(|(_, (_, up))| !up).map(|(feed, _)| *feed).collect();
         lost.into_iter().for_each(|feed| self.list(feed));
         self.world.work();
     }
 
     /// All that can be said of how things are, but since when.
     fn picture(&self) -> Vec<String> {
-        let unknown: BTreeSet<String> = self
-            .items
-            .values()
-            .filter(|item| item.level.is_none())
-            .map(Item::uid)
-            .collect();
+        let unknown: BTreeSet<String> =
+            self.items.values().filter(|item| item.level.is_none()).map(Item::uid).collect();
         let mut picture = Vec::new();
         for (policy, _) in self.policies.values() {
             let Some(report) = self.world.engine.report(&policy.key, usize::MAX) else {

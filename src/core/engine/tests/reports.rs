@@ -18,17 +18,9 @@ rules:
     let report = world.engine.report(&PolicyKey("p".into()), 3).expect("a report");
     assert_eq!(report.by_severity, [0, 6, 0, 0, 2]);
     assert_eq!((report.open(), report.rule_errors), (8, 2));
-    let rules: Vec<_> = report
-        .rules
-        .iter()
-        .map(|r| (&*r.name, r.open, r.errors))
-        .collect();
+    let rules: Vec<_> = report.rules.iter().map(|r| (&*r.name, r.open, r.errors)).collect();
     assert_eq!(rules, [("low", 6, 1), ("very-low", 2, 1)]);
-    let worst: Vec<_> = report
-        .worst
-        .iter()
-        .map(|f| (&*f.key.rule, &*f.object.name))
-        .collect();
+    let worst: Vec<_> = report.worst.iter().map(|f| (&*f.key.rule, &*f.object.name)).collect();
     assert_eq!(worst, [("very-low", "i8"), ("very-low", "i9"), ("low", "i4")]);
     assert_eq!(report.selections[0].objects, 11);
 }
@@ -59,19 +51,13 @@ fn a_large_watch_does_not_keep_a_small_one_waiting() {
     let many: Vec<Item> = (0..1000).map(|n| item(&format!("shop/i{n}"))).collect();
     assert_eq!(world.list(&many), NOTHING);
     let mut next = world.assignment.clone();
-    let reader = Reader {
-        policy: PolicyKey("q".into()),
-        selection: "items".into(),
-    };
+    let reader = Reader { policy: PolicyKey("q".into()), selection: "items".into() };
     next.routes.entry(small).or_default().readers = [reader].into();
     let edited = named("p", "uid-1", 2, &format!("{SELECTION}\n{LOW}"));
     next.policies = Arc::new([(edited.key.clone(), edited), (other().key.clone(), other())].into());
     assert_eq!(world.take(next), NOTHING);
     // The small watch is listed and waits behind the large one only for a slice.
-    assert_eq!(
-        world.list_of(small, &[item("bank/a").level(9).object()]),
-        ["opened q: low bank/a"]
-    );
+    assert_eq!(world.list_of(small, &[item("bank/a").level(9).object()]), ["opened q: low bank/a"]);
     let slices = (1..=20)
         .find(|_| {
             assert_eq!(world.engine.work(10, at(0)), []);
@@ -88,12 +74,7 @@ fn a_large_watch_does_not_keep_a_small_one_waiting() {
 fn a_slice_is_bounded_and_names_the_policy_it_is_for() {
     let many: Vec<Item> = (0..10).map(|n| item(&format!("shop/i{n}")).level(2)).collect();
     let (mut world, _) = World::listed(policy(LOW), &many);
-    let stricter = named(
-        "p",
-        "uid-1",
-        2,
-        &format!("{SELECTION}\n{}", LOW.replace("<= 3", "<= 1")),
-    );
+    let stricter = named("p", "uid-1", 2, &format!("{SELECTION}\n{}", LOW.replace("<= 3", "<= 1")));
     assert_eq!(world.assign([(stricter, [ITEMS])]), NOTHING);
     assert_eq!(world.engine.next_work(), Some(PolicyKey("p".into())));
     let outcome = world.engine.work(4, at(0));

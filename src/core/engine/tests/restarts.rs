@@ -23,9 +23,7 @@ fn takes_over(findings: Vec<Finding>, policy: Arc<CompiledPolicy>) -> (World, Ve
         let key = (PolicyKey("p".into()), finding.key.clone());
         world.told.insert(key, Arc::new(finding.clone()));
     }
-    world
-        .engine
-        .restore(PolicyKey("p".into()), "uid-1".into(), findings);
+    world.engine.restore(PolicyKey("p".into()), "uid-1".into(), findings);
     let mut said = world.assign([(policy, [ITEMS])]);
     said.extend(world.work());
     (world, said)
@@ -44,10 +42,8 @@ fn what_is_still_wrong_is_not_announced_again_and_keeps_its_age() {
 
 #[test]
 fn what_is_gone_or_mended_is_resolved_once() {
-    let (mut world, said) = takes_over(
-        left_behind(&[bad("shop/a"), bad("shop/b"), bad("shop/c")]),
-        policy(LOW),
-    );
+    let (mut world, said) =
+        takes_over(left_behind(&[bad("shop/a"), bad("shop/b"), bad("shop/c")]), policy(LOW));
     assert_eq!(said, NOTHING);
     assert_eq!(
         world.list(&[item("shop/a"), bad("shop/b").again(), bad("shop/d")]),
@@ -59,10 +55,7 @@ fn what_is_gone_or_mended_is_resolved_once() {
             "resolved low shop/c NotSeen",
         ]
     );
-    assert_eq!(
-        world.list(&[item("shop/a"), bad("shop/b").again(), bad("shop/d")]),
-        NOTHING
-    );
+    assert_eq!(world.list(&[item("shop/a"), bad("shop/b").again(), bad("shop/d")]), NOTHING);
 }
 
 #[test]
@@ -94,8 +87,5 @@ fn findings_of_a_rule_that_is_gone_are_not_taken_over() {
 #[test]
 fn a_message_that_changed_meanwhile_is_a_change() {
     let (mut world, _) = takes_over(left_behind(&[bad("shop/a")]), policy(LOW));
-    assert_eq!(
-        world.list(&[item("shop/a").level(12)]),
-        ["changed low shop/a: level 12"]
-    );
+    assert_eq!(world.list(&[item("shop/a").level(12)]), ["changed low shop/a: level 12"]);
 }

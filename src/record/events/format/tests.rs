@@ -12,20 +12,12 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn subject(name: &str) -> Subject {
-    Subject {
-        name: PolicyKey(name.into()),
-        uid: "policy-uid".into(),
-        exists: true,
-    }
+    Subject { name: PolicyKey(name.into()), uid: "policy-uid".into(), exists: true }
 }
 
 fn finding(rule: &str, selection: &str, uid: &str) -> Finding {
     Finding {
-        key: FindingKey {
-            rule: rule.into(),
-            selection: selection.into(),
-            uid: uid.into(),
-        },
+        key: FindingKey { rule: rule.into(), selection: selection.into(), uid: uid.into() },
         severity: Severity::High,
         object: ObjectId {
             api_version: "apps/v1".into(),
@@ -67,72 +59,30 @@ fn an_event_on_an_object_is_read_back_as_it_was_meant() {
         at: at(200),
     };
     assert_eq!(told, expected);
-    let resolved = on_object(
-        &subject("p"),
-        Reason::FindingResolved,
-        &finding,
-        "host_1",
-        at(300),
-    );
+    let resolved = on_object(&subject("p"), Reason::FindingResolved, &finding, "host_1", at(300));
     let told = parse(&resolved).expect("ours");
     assert!(!told.opened);
     assert_eq!((told.finding.key, told.at), (finding.key, at(300)));
-    assert_eq!(
-        resolved.note.as_deref(),
-        Some("resolved: no limits (policy p, rule limits, high)")
-    );
+    assert_eq!(resolved.note.as_deref(), Some("resolved: no limits (policy p, rule limits, high)"));
 }
 
 #[test]
 fn an_event_that_happened_again_tells_when_it_did_last() {
-    let mut event = on_object(
-        &subject("p"),
-        Reason::FindingOpened,
-        &finding("r", "s", "u"),
-        "i",
-        at(200),
-    );
-    event.series = Some(EventSeries {
-        count: 3,
-        last_observed_time: MicroTime(at(900)),
-    });
+    let mut event = on_object(&subject("p"), Reason::FindingOpened, &finding("r", "s", "u"), "i", at(200));
+    event.series = Some(EventSeries { count: 3, last_observed_time: MicroTime(at(900)) });
     assert_eq!(parse(&event).expect("ours").at, at(900));
 }
 
 #[test]
 fn events_of_others_are_left_alone() {
-    let ours = || {
-        on_object(
-            &subject("p"),
-            Reason::FindingOpened,
-            &finding("r", "s", "u"),
-            "i",
-            at(200),
-        )
-    };
+    let ours = || on_object(&subject("p"), Reason::FindingOpened, &finding("r", "s", "u"), "i", at(200));
     assert!(parse(&ours()).is_some());
     let spoilt: [fn(&mut Event); 5] = [
         |event| event.metadata.annotations = None,
         |event| event.regarding = None,
         |event| event.reason = Some("Started".into()),
-        |event| {
-            drop(
-                event
-                    .metadata
-                    .annotations
-                    .as_mut()
-                    .map(|a| a.insert(SEVERITY.into(), "odd".into())),
-            )
-        },
-        |event| {
-            drop(
-                event
-                    .metadata
-                    .annotations
-                    .as_mut()
-                    .map(|a| a.insert(SINCE.into(), "soon".into())),
-            )
-        },
+        |event| drop(event.metadata.annotations.as_mut().map(|a| a.insert(SEVERITY.into(), "odd".into()))),
+        |event| drop(event.metadata.annotations.as_mut().map(|a| a.insert(SINCE.into(), "soon".into()))),
     ];
     for spoil in spoilt {
         let mut event = ours();
@@ -142,13 +92,7 @@ fn events_of_others_are_left_alone() {
     assert_eq!(parse(&Event::default()), None);
     // The one on the policy is for people.
     assert_eq!(
-        parse(&on_policy(
-            &subject("p"),
-            Reason::FindingOpened,
-            &finding("r", "s", "u"),
-            "i",
-            at(1)
-        )),
+        parse(&on_policy(&subject("p"), Reason::FindingOpened, &finding("r", "s", "u"), "i", at(1))),
         None
     );
 }
@@ -170,13 +114,7 @@ fn names_are_the_same_for_the_same_and_differ_for_what_differs() {
     let events = [
         first,
         on_policy(&subject("p"), opened, &finding("r", "s", "u"), "i", at(1)),
-        on_object(
-            &subject("p"),
-            Reason::FindingResolved,
-            &finding("r", "s", "u"),
-            "i",
-            at(1),
-        ),
+        on_object(&subject("p"), Reason::FindingResolved, &finding("r", "s", "u"), "i", at(1)),
         on_object(&subject("p"), opened, &finding("r2", "s", "u"), "i", at(1)),
         on_object(&subject("p"), opened, &finding("r", "s2", "u"), "i", at(1)),
         on_object(&subject("p"), opened, &finding("r", "s", "u2"), "i", at(1)),
@@ -194,22 +132,9 @@ fn names_are_the_same_for_the_same_and_differ_for_what_differs() {
 fn every_valid_policy_name_gives_a_valid_event_name() {
     let long = format!("{}.{}", "a".repeat(199), "b".repeat(53));
     let dashed = format!("a{}-b{}", "-".repeat(198), "c".repeat(52));
-    for policy in [
-        "p",
-        "a.b-c.d",
-        &"x".repeat(253),
-        &long,
-        &dashed,
-        "a.".repeat(126).trim_end_matches('.'),
-    ] {
+    for policy in ["p", "a.b-c.d", &"x".repeat(253), &long, &dashed, "a.".repeat(126).trim_end_matches('.')] {
         assert!(is_subdomain(policy), "{policy}");
-        let event = on_object(
-            &subject(policy),
-            Reason::FindingOpened,
-            &finding("r", "s", "u"),
-            "i",
-            at(1),
-        );
+        let event = on_object(&subject(policy), Reason::FindingOpened, &finding("r", "s", "u"), "i", at(1));
         assert!(is_subdomain(&name(&event)), "{}", name(&event));
     }
 }
@@ -220,10 +145,7 @@ fn cluster_scoped_objects_have_their_events_where_kubectl_looks() {
     finding.object.namespace = None;
     let event = on_object(&subject("p"), Reason::FindingOpened, &finding, "i", at(1));
     assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
-    assert_eq!(
-        event.regarding.as_ref().and_then(|r| r.namespace.as_deref()),
-        None
-    );
+    assert_eq!(event.regarding.as_ref().and_then(|r| r.namespace.as_deref()), None);
     assert_eq!(parse(&event).expect("ours").finding.object.namespace, None);
     let event = on_policy(&subject("p"), Reason::FindingOpened, &finding, "i", at(1));
     assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
@@ -249,21 +171,8 @@ fn the_summary_has_the_same_words_each_time_so_that_it_is_one_series() {
 
 #[test]
 fn a_policy_that_is_gone_is_not_pointed_at() {
-    let gone = Subject {
-        exists: false,
-        ..subject("p")
-    };
-    assert_eq!(
-        on_object(
-            &gone,
-            Reason::FindingResolved,
-            &finding("r", "s", "u"),
-            "i",
-            at(1)
-        )
-        .related,
-        None
-    );
+    let gone = Subject { exists: false, ..subject("p") };
+    assert_eq!(on_object(&gone, Reason::FindingResolved, &finding("r", "s", "u"), "i", at(1)).related, None);
 }
 
 proptest! {

@@ -27,11 +27,7 @@ fn policy(spec: &str) -> CompiledPolicy {
 
 fn found(severity: Severity, name: &str) -> Arc<Finding> {
     Arc::new(Finding {
-        key: FindingKey {
-            rule: "limits".into(),
-            selection: "pods".into(),
-            uid: name.into(),
-        },
+        key: FindingKey { rule: "limits".into(), selection: "pods".into(), uid: name.into() },
         severity,
         object: ObjectId {
             api_version: "v1".into(),
@@ -47,21 +43,12 @@ fn found(severity: Severity, name: &str) -> Arc<Finding> {
 
 /// Everything known and judged, nothing wrong.
 fn fine() -> PolicyReport {
-    let selection = |name: &str, objects| SelectionReport {
-        name: name.into(),
-        objects,
-        settled: true,
-    };
+    let selection = |name: &str, objects| SelectionReport { name: name.into(), objects, settled: true };
     PolicyReport {
         uid: "uid".into(),
         generation: 4,
         selections: vec![selection("pods", 10), selection("apps", 3)],
-        rules: vec![RuleReport {
-            name: "limits".into(),
-            open: 0,
-            errors: 0,
-            last_error: None,
-        }],
+        rules: vec![RuleReport { name: "limits".into(), open: 0, errors: 0, last_error: None }],
         worst: vec![],
         by_severity: [0; 5],
         rule_errors: 0,
@@ -87,11 +74,7 @@ fn rendered(report: &PolicyReport, states: [Option<SelectionState>; 2]) -> Monit
 }
 
 fn shown<'a>(status: &'a MonitorPolicyStatus, name: &str) -> &'a Condition {
-    status
-        .conditions
-        .iter()
-        .find(|c| c.type_ == name)
-        .expect("a condition")
+    status.conditions.iter().find(|c| c.type_ == name).expect("a condition")
 }
 
 /// `Ready` and `Compliant`, each as `STATUS REASON`.
@@ -108,21 +91,12 @@ fn conditions(status: &MonitorPolicyStatus) -> [String; 2] {
 fn all_is_well() {
     let status = rendered(&fine(), [watching(), watching()]);
     assert_eq!(conditions(&status), ["True Watching", "True NoFindings"]);
-    assert_eq!(
-        shown(&status, "Ready").message,
-        "1 rule in force, 2 resources watched"
-    );
-    assert_eq!(
-        (status.summary.watching.as_str(), status.summary.objects),
-        ("2/2", 13)
-    );
+    assert_eq!(shown(&status, "Ready").message, "1 rule in force, 2 resources watched");
+    assert_eq!((status.summary.watching.as_str(), status.summary.objects), ("2/2", 13));
     assert_eq!(status.observed_generation, Some(4));
     assert_eq!((status.findings.len(), status.findings_omitted), (0, 0));
     let pods = &status.resources[0];
-    assert_eq!(
-        (pods.name.as_str(), pods.state, pods.objects),
-        ("pods", ResourceState::Watching, 10)
-    );
+    assert_eq!((pods.name.as_str(), pods.state, pods.objects), ("pods", ResourceState::Watching, 10));
     assert_eq!(pods.since.as_deref(), Some("1970-01-01T00:00:50Z"));
 }
 
@@ -137,14 +111,8 @@ fn every_state_of_a_resource_has_its_reason_and_compliance_is_unknown() {
     ];
     for (state, reason) in cases {
         let status = rendered(&fine(), [watching(), in_state(state, Some("do this"))]);
-        assert_eq!(
-            conditions(&status),
-            [format!("False {reason}"), format!("Unknown {reason}")]
-        );
-        assert_eq!(
-            shown(&status, "Ready").message,
-            format!("resource apps is {state:?}: do this")
-        );
+        assert_eq!(conditions(&status), [format!("False {reason}"), format!("Unknown {reason}")]);
+        assert_eq!(shown(&status, "Ready").message, format!("resource apps is {state:?}: do this"));
         assert_eq!(status.summary.watching, "1/2");
         assert_eq!(is_syncing(&status), state == ResourceState::Syncing);
     }
@@ -153,10 +121,7 @@ fn every_state_of_a_resource_has_its_reason_and_compliance_is_unknown() {
 #[test]
 fn the_worst_state_gives_the_reason_and_the_message_has_all() {
     let stale = in_state(ResourceState::Stale, Some("cut"));
-    let status = rendered(
-        &fine(),
-        [stale, in_state(ResourceState::Forbidden, Some("may not"))],
-    );
+    let status = rendered(&fine(), [stale, in_state(ResourceState::Forbidden, Some("may not"))]);
     assert_eq!(conditions(&status)[0], "False Forbidden");
     assert_eq!(
         shown(&status, "Ready").message,
@@ -171,10 +136,7 @@ fn what_is_watched_but_not_judged_yet_is_syncing() {
     report.selections[1].settled = false;
     let status = rendered(&report, [watching(), watching()]);
     assert_eq!(conditions(&status), ["False Syncing", "Unknown Syncing"]);
-    assert_eq!(
-        status.resources[1].message.as_deref(),
-        Some("the objects are being judged")
-    );
+    assert_eq!(status.resources[1].message.as_deref(), Some("the objects are being judged"));
     // Nothing is known of it at all.
     let status = rendered(&fine(), [watching(), None]);
     assert_eq!(conditions(&status), ["False Syncing", "Unknown Syncing"]);
@@ -187,22 +149,13 @@ fn open_findings_are_counted_by_severity_and_the_list_says_what_it_omits() {
     report.worst = vec![found(Severity::Critical, "a"), found(Severity::High, "b")];
     let status = rendered(&report, [watching(), watching()]);
     assert_eq!(conditions(&status), ["True Watching", "False FindingsOpen"]);
-    assert_eq!(
-        shown(&status, "Compliant").message,
-        "10 open findings: 2 critical, 7 high, 1 info"
-    );
+    assert_eq!(shown(&status, "Compliant").message, "10 open findings: 2 critical, 7 high, 1 info");
     let summary = &status.summary;
-    assert_eq!(
-        (summary.open_findings, summary.critical, summary.high),
-        (10, 2, 7)
-    );
+    assert_eq!((summary.open_findings, summary.critical, summary.high), (10, 2, 7));
     assert_eq!((summary.medium, summary.low, summary.info), (0, 0, 1));
     assert_eq!(status.findings_omitted, 8);
     let first = &status.findings[0];
-    assert_eq!(
-        (first.rule.as_str(), first.message.as_str()),
-        ("limits", "no limits")
-    );
+    assert_eq!((first.rule.as_str(), first.message.as_str()), ("limits", "no limits"));
     assert_eq!(first.since, "2024-05-01T12:00:00Z", "whole seconds");
     assert_eq!(first.resource.selected_by.as_deref(), Some("pods"));
     assert_eq!(first.resource.uid.as_deref(), Some("a"));
@@ -250,13 +203,7 @@ fn problems_of_the_spec_come_first_and_broken_rules_are_listed_beside_the_others
 #[test]
 fn a_suspended_policy_is_neither_ready_nor_compliant() {
     let suspended = policy(&format!("suspend: true\n{SPEC}"));
-    let status = render(
-        &suspended,
-        None,
-        &[None, None],
-        &MonitorPolicyStatus::default(),
-        at(100),
-    );
+    let status = render(&suspended, None, &[None, None], &MonitorPolicyStatus::default(), at(100));
     assert_eq!(conditions(&status), ["False Suspended", "Unknown Suspended"]);
     assert_eq!((status.summary.open_findings, status.summary.objects), (0, 0));
 }
@@ -271,26 +218,13 @@ fn long_and_odd_messages_are_one_bounded_line() {
             message: "é\n\u{1b}[2J".repeat(60),
         })
         .collect();
-    let status = render(
-        &odd,
-        Some(&fine()),
-        &[watching(), watching()],
-        &MonitorPolicyStatus::default(),
-        at(100),
-    );
+    let status =
+        render(&odd, Some(&fine()), &[watching(), watching()], &MonitorPolicyStatus::default(), at(100));
     let message = &shown(&status, "Ready").message;
     assert!(message.len() <= MAX_CONDITION_LEN && !message.contains(char::is_control));
     let long = "x".repeat(10_000);
-    let status = rendered(
-        &fine(),
-        [watching(), in_state(ResourceState::Invalid, Some(&long))],
-    );
-    assert!(
-        status.resources[1]
-            .message
-            .as_ref()
-            .is_some_and(|text| text.len() <= MAX_CONDITION_LEN)
-    );
+    let status = rendered(&fine(), [watching(), in_state(ResourceState::Invalid, Some(&long))]);
+    assert!(status.resources[1].message.as_ref().is_some_and(|text| text.len() <= MAX_CONDITION_LEN));
 }
 
 #[test]
@@ -322,22 +256,10 @@ fn since_of_a_resource_is_kept_while_its_state_stays() {
     if let Some(state) = &mut later {
         state.since = at(5000);
     }
-    let second = render(
-        &policy(SPEC),
-        Some(&fine()),
-        &[watching(), later],
-        &first,
-        at(5000),
-    );
+    let second = render(&policy(SPEC), Some(&fine()), &[watching(), later], &first, at(5000));
     assert_eq!(second.resources[1].since, first.resources[1].since);
     let stale = in_state(ResourceState::Stale, None);
-    let third = render(
-        &policy(SPEC),
-        Some(&fine()),
-        &[watching(), stale],
-        &first,
-        at(5000),
-    );
+    let third = render(&policy(SPEC), Some(&fine()), &[watching(), stale], &first, at(5000));
     assert_eq!(third.resources[1].since.as_deref(), Some("1970-01-01T00:00:50Z"));
 }
 

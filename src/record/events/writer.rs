@@ -1,0 +1,117 @@
+//! Writes Events.
+
+use jiff::Timestamp;
+use k8s_openapi::api::events::v1::Event;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams, PostParams};
+use serde_json::json;
+
+use super::super::WRITE_TIMEOUT;
+use super::format::{self, Reason, Subject};
+use crate::api::FIELD_MANAGER;
+use crate::core::finding::Finding;
+
+/// Why an Event was not written.
+#[derive(Debug)]
+pub enum WriteError {
+    /// The object's namespace is gone or going: nobody could read the Event.
+    Useless(&'static str),
+    /// The API server will never take this Event.
+    Rejected(String),
+    /// It may take it later; `refused` if only after somebody did something.
+    Failed {
+        /// Why.
+        error: String,
+        /// Whether the operator lacks the right to write it.
+        refused: bool,
+    },
+}
+
+/// Writes Events in the name of this process.
+pub struct Writer {
+    /// The cluster.
+    pub client: Client,
+    /// Names this process.
+    pub instance: String,
+}
+
+impl Writer {
+    /// Tells of one finding, on its object and, while it exists, on the policy. Returns the Events written.
+    pub async fn tell(
+        &self,
+        subject: &Subject,
+        reason: Reason,
+        finding: &Finding,
+    ) -> Result<u64, WriteError> {
+        let now = Timestamp::now();
+        // What an Event says since before the finding opened was said of an earlier time.
+        let news = (reason == Reason::FindingOpened).then_some(finding.since);
+        let mut written =
+            self.write(format::on_object(subject, reason, finding, &self.instance, now), news).await?;
+        if subject.exists {
+            written +=
+                self.write(format::on_policy(subject, reason, finding, &self.instance, now), news).await?;
+        }
+        Ok(written)
+    }
+
+    /// Tells that more is owed than the budget allows.
+    pub async fn summarise(&self, subject: &Subject) -> Result<u64, WriteError> {
+        self.write(format::summary(subject, &self.instance, Timestamp::now()), None).await
+    }
+
+    /// Creates the Event, or makes it a series when it exists; leaves it when it happened since `news` already,
+    /// which is so when an attempt is repeated whose answer was lost.
+    async fn write(&self, event: Event, news: Option<Timestamp>) -> Result<u64, WriteError> {
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let name = event.metadata.name.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(self.client.clone(), &namespace);
+        let params = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        match answer(api.create(&params, &event)).await {
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            other => return other.map(|_| 1).map_err(write_error),
+        }
+        let known = match answer(api.get(&name)).await {
+            Ok(known) => known,
+            // Expired between the two requests.
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                return answer(api.create(&params, &event)).await.map(|_| 1).map_err(write_error);
+            }
+            Err(error) => return Err(write_error(error)),
+        };
+        if news.zip(format::last_time(&known)).is_some_and(|(news, last)| last >= news) {
+            return Ok(0);
+        }
+        let count = known.series.as_ref().map_or(1, |series| series.count).saturating_add(1);
+        let patch = json!({
+            "metadata": {"annotations": event.metadata.annotations},
+            "series": {"count": count, "lastObservedTime": event.event_time},
+        });
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() };
+        answer(api.patch(&name, &params, &Patch::Merge(patch))).await.map(|_| 1).map_err(write_error)
+    }
+}
+
+async fn answer<T>(request: impl Future<Output = Result<T, kube::Error>>) -> Result<T, kube::Error> {
+    match tokio::time::timeout(WRITE_TIMEOUT, request).await {
+        Ok(result) => result,
+        Err(_) => Err(kube::Error::Service(format!("no answer within {} s", WRITE_TIMEOUT.as_secs()).into())),
+    }
+}
+
+fn write_error(error: kube::Error) -> WriteError {
+    let kube::Error::Api(status) = &error else {
+        return WriteError::Failed { error: error.to_string(), refused: false };
+    };
+    match status.code {
+        404 => WriteError::Useless("its namespace is gone"),
+        403 if status.message.contains("being terminated") => {
+            WriteError::Useless("its namespace is being deleted")
+        }
+        400 | 413 | 422 => WriteError::Rejected(status.message.clone()),
+        code => WriteError::Failed {
+            error: status.message.clone(),
+            refused: (400..500).contains(&code) && !matches!(code, 408 | 409 | 429),
+        },
+    }
+}
