@@ -4,6 +4,7 @@ use cel::common::ast::{CallExpr, operators as op};
 
 use super::error::{CompileError, Position, Text};
 use super::functions::{self, FUNCTIONS, MACROS};
+use crate::core::near;
 
 /// Most bytes of how a function is called.
 const MAX_USAGE: usize = 200;
@@ -79,15 +80,7 @@ fn wrong_call(name: &str, usage: &str, at: Position) -> CompileError {
     CompileError::WrongCall { name: Text::word(name), at, usage: Text::bounded(usage, MAX_USAGE) }
 }
 
-/// The known name that `name` was probably meant to be: at most two slips away, one for a short name. Case
-/// does not count.
+/// The known name that `name` was probably meant to be.
 pub(super) fn nearest<'n>(name: &str, known: impl Iterator<Item = &'n str>) -> Option<Text> {
-    // what is longer is no slip, and comparing takes time by the square of the length
-    let name: String = name.to_lowercase().chars().take(64).collect();
-    let most = (name.chars().count() / 3).clamp(1, 2);
-    known
-        .map(|known| (strsim::damerau_levenshtein(&name, &known.to_lowercase()), known))
-        .filter(|(slips, known)| *slips <= most && *slips < known.len().min(name.len()))
-        .min_by_key(|(slips, _)| *slips)
-        .map(|(_, known)| Text::word(known))
+    near::nearest(name, known).map(Text::word)
 }
