@@ -51,7 +51,7 @@ pub async fn run(sources: Sources, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep_until(next) => {}
             _ = stop.changed() => break,
         }
-        recorder.write_due(Instant::now());
+        recorder.write_due(Instant::now()).await;
     }
     recorder.finish().await;
 }
@@ -111,7 +111,7 @@ impl Recorder {
         self.entries.values().filter(|entry| !entry.busy).filter_map(|entry| entry.due).min().unwrap_or(far)
     }
 
-    fn write_due(&mut self, now: Instant) {
+    async fn write_due(&mut self, now: Instant) {
         let due: Vec<PolicyKey> = self
             .entries
             .iter()
@@ -122,11 +122,11 @@ impl Recorder {
             if self.writes.len() >= CONCURRENT {
                 return;
             }
-            self.write(policy, now, false);
+            self.write(policy, now, false).await;
         }
     }
 
-    fn write(&mut self, policy: PolicyKey, now: Instant, last_call: bool) {
+    async fn write(&mut self, policy: PolicyKey, now: Instant, last_call: bool) {
         let (compiled, stored) = {
             let published = self.sources.published.borrow();
             (published.policies.get(&policy).cloned(), published.statuses.get(&policy).cloned())
@@ -145,7 +145,7 @@ impl Recorder {
         }
         let before =
             entry.written.clone().or_else(|| stored.map(|stored| (*stored).clone())).unwrap_or_default();
-        let Some(status) = status_of(&self.sources, &compiled, &before) else {
+        let Some(status) = status_of(&self.sources, &compiled, &before).await else {
             return;
         };
         if status == before {
@@ -217,7 +217,7 @@ impl Recorder {
             .map(|(policy, _)| policy.clone())
             .collect();
         for policy in owed {
-            self.write(policy, Instant::now(), true);
+            self.write(policy, Instant::now(), true).await;
             if self.writes.len() >= CONCURRENT
                 && let Some(Ok(done)) = self.writes.join_next().await
             {
@@ -231,7 +231,7 @@ impl Recorder {
 }
 
 /// What the status of a policy should be now; nothing while the judge has not taken its present generation.
-fn status_of(
+async fn status_of(
     sources: &Sources,
     policy: &Arc<CompiledPolicy>,
     before: &MonitorPolicyStatus,
@@ -240,7 +240,7 @@ fn status_of(
     let report = match policy.suspended {
         true => None,
         false => {
-            let report = sources.judge.report(&policy.key, MAX_LISTED_FINDINGS)?;
+            let report = sources.judge.report(&policy.key, MAX_LISTED_FINDINGS).await?;
             if (&report.uid, report.generation) != (&policy.uid, policy.generation) {
                 return None;
             }

@@ -30,7 +30,7 @@ async fn sources(server: &ApiServer, policy: Arc<CompiledPolicy>) -> Sources {
     let suspended = policy.suspended;
     let policies: Arc<PolicySet> = Arc::new([(key(), policy)].into());
     judge.assign(Assignment { policies: policies.clone(), ..Assignment::default() }).await;
-    while !suspended && judge.report(&key(), 0).is_none() {
+    while !suspended && judge.report(&key(), 0).await.is_none() {
         tokio::task::yield_now().await;
     }
     let published = Published { loaded: true, policies, ..Published::default() };
