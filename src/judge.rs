@@ -82,14 +82,26 @@ impl Judge {
     }
 
     /// State and totals of a policy, with its `limit` worst findings.
-    pub fn report(&self, policy: &PolicyKey, limit: usize) -> Option<PolicyReport> {
-        lock(&self.engine).report(policy, limit)
+    pub async fn report(&self, policy: &PolicyKey, limit: usize) -> Option<PolicyReport> {
+        let policy = policy.clone();
+        self.ask(move |engine| engine.report(&policy, limit)).await
     }
 
     /// All open findings of a policy, and the selections for which that is all there is to know.
-    pub fn open(&self, policy: &PolicyKey) -> (Vec<Arc<Finding>>, HashSet<Arc<str>>) {
-        let engine = lock(&self.engine);
-        (engine.open(policy), engine.settled(policy))
+    pub async fn open(&self, policy: &PolicyKey) -> (Vec<Arc<Finding>>, HashSet<Arc<str>>) {
+        let policy = policy.clone();
+        self.ask(move |engine| (engine.open(&policy), engine.settled(&policy))).await
+    }
+
+    /// Asks the engine between two inputs. Rules may hold it for long: whoever asks waits on a thread that renews
+    /// no lease and answers no probe.
+    async fn ask<T: Default + Send + 'static>(
+        &self,
+        question: impl FnOnce(&Engine) -> T + Send + 'static,
+    ) -> T {
+        let engine = self.engine.clone();
+        // Only a process that is ending answers nothing.
+        tokio::task::spawn_blocking(move || question(&lock(&engine))).await.unwrap_or_default()
     }
 }
 
@@ -112,6 +124,7 @@ impl Worker {
         loop {
             let busy = lock(&self.engine).has_work();
             let input = if busy { try_next(&mut queue) } else { self.wait_next(&mut queue) };
+            self.metrics.queue_length.set(queue.len() as i64);
             match input {
                 Next::Input(Input::Assign(assignment)) => {
                     let policies: Vec<PolicyKey> = assignment.policies.keys().cloned().collect();
@@ -223,5 +236,56 @@ fn try_next(queue: &mut mpsc::Receiver<Input>) -> Next {
         Ok(input) => Next::Input(input),
         Err(mpsc::error::TryRecvError::Empty) => Next::Nothing,
         Err(mpsc::error::TryRecvError::Disconnected) => Next::Ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judge() -> (Judge, Arc<Metrics>) {
+        let metrics = Arc::new(Metrics::default());
+        let judge = Judge::start(Engine::default(), Fan::default(), metrics.clone());
+        (judge.expect("a thread"), metrics)
+    }
+
+    #[tokio::test]
+    async fn a_rule_that_takes_long_holds_up_recorders_and_no_other_task() {
+        let (judge, _) = judge();
+        let (done, rule) = std::sync::mpsc::channel();
+        let (began, begin) = tokio::sync::oneshot::channel();
+        let engine = judge.engine.clone();
+        thread::spawn(move || {
+            let _held = lock(&engine);
+            began.send(()).expect("who waits for it");
+            // Ends by itself when the test fails.
+            let _ = rule.recv_timeout(Duration::from_secs(5));
+        });
+        begin.await.expect("begun");
+        let start = Instant::now();
+        let policy = PolicyKey("p".into());
+        tokio::select! {
+            _ = async { tokio::join!(judge.report(&policy, 1), judge.open(&policy)) } => {}
+            () = tokio::time::sleep(Duration::from_millis(10)) => {}
+        }
+        assert!(start.elapsed() < Duration::from_secs(4), "the other task came too late");
+        done.send(()).expect("the engine is held");
+        assert!(judge.report(&policy, 1).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn the_length_of_the_queue_is_zero_when_all_is_done() {
+        let (judge, metrics) = judge();
+        let label = Arc::new(ResourceLabel { resource: "pods.v1".into() });
+        for _ in 0..100 {
+            judge.event(WatchId(1), &label, ObjectEvent::Synced).await;
+        }
+        let empty = async {
+            while metrics.events_processed.get_or_create(&label).get() < 100 || metrics.queue_length.get() > 0
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), empty).await.expect("nothing waits");
     }
 }

@@ -75,6 +75,8 @@ impl Elector {
                     waiting_for = holder;
                 }
                 Ok(Ok(Some(_))) => {}
+                // Another replica may have been faster; the next attempt shows it.
+                Ok(Err(error)) if is_conflict(&error) => {}
                 Ok(Err(error)) => {
                     metrics.error(ErrorKind::Lease);
                     let error = error.to_string();
@@ -142,7 +144,8 @@ impl Elector {
         }
     }
 
-    /// One attempt to take or renew. Returns who holds it when somebody else does.
+    /// One attempt to take or renew. Returns who holds it when somebody else does. A conflict says only that
+    /// somebody wrote to it meanwhile.
     async fn attempt(&mut self) -> Result<Option<String>, kube::Error> {
         let asked = Instant::now();
         let holder = self.take().await?;
@@ -158,11 +161,7 @@ impl Elector {
                 metadata: ObjectMeta { name: Some(self.settings.name.clone()), ..ObjectMeta::default() },
                 spec: Some(self.spec(None)),
             };
-            return match self.api.create(&self.params(), &lease).await {
-                Ok(_) => Ok(None),
-                Err(kube::Error::Api(status)) if status.code == 409 => Ok(Some("another replica".into())),
-                Err(error) => Err(error),
-            };
+            return self.api.create(&self.params(), &lease).await.map(|_| None);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         if self.observed.as_ref().is_none_or(|(known, _)| *known != spec) {
@@ -180,14 +179,9 @@ impl Elector {
         }
         lease.spec = Some(self.spec(Some(&spec)));
         // The resource version of what was read makes sure that only one taker succeeds.
-        match self.api.replace(&self.settings.name, &self.params(), &lease).await {
-            Ok(lease) => {
-                self.observed = lease.spec.map(|spec| (spec, Instant::now()));
-                Ok(None)
-            }
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Some("another replica".into())),
-            Err(error) => Err(error),
-        }
+        let lease = self.api.replace(&self.settings.name, &self.params(), &lease).await?;
+        self.observed = lease.spec.map(|spec| (spec, Instant::now()));
+        Ok(None)
     }
 
     fn is_own(&self, spec: &LeaseSpec) -> bool {
@@ -212,6 +206,10 @@ impl Elector {
     fn params(&self) -> PostParams {
         PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
     }
+}
+
+fn is_conflict(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 #[cfg(test)]

@@ -77,7 +77,10 @@ impl Run {
                 return ExitCode::FAILURE;
             }
         };
-        match runtime.block_on(app::run(self.options(), asked_to_stop())) {
+        let result = runtime.block_on(app::run(self.options(), asked_to_stop()));
+        // Somebody may wait for a rule that takes long; the process does not.
+        runtime.shutdown_background();
+        match result {
             Ok(()) => ExitCode::SUCCESS,
             Err(cause) => {
                 error!("{cause}");

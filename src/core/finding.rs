@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::rules::{MAX_MESSAGE_LEN, one_line};
+
 /// How bad a finding is; the order is from harmless to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -61,11 +63,19 @@ pub struct ObjectId {
     pub uid: Arc<str>,
 }
 
+impl ObjectId {
+    /// Its name, fit for people. Of some kinds names may be of any length and have almost any characters.
+    pub fn readable_name(&self) -> String {
+        one_line(&self.name, MAX_MESSAGE_LEN)
+    }
+}
+
 impl fmt::Display for ObjectId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.readable_name();
         match &self.namespace {
-            Some(namespace) => write!(f, "{} {}/{}", self.kind, namespace, self.name),
-            None => write!(f, "{} {}", self.kind, self.name),
+            Some(namespace) => write!(f, "{} {namespace}/{name}", self.kind),
+            None => write!(f, "{} {name}", self.kind),
         }
     }
 }

@@ -35,6 +35,8 @@ pub struct Published {
 
 /// An API server or CRD that comes back is noticed within this time.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A list that brings nothing for this long is given up and begun again.
+const LIST_SILENCE: Duration = Duration::from_secs(30);
 
 type Guarded = DeserializeGuard<MonitorPolicy>;
 
@@ -47,9 +49,11 @@ pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc
     let mut pauses = pauses();
     let mut relisted: BTreeMap<PolicyKey, Known> = BTreeMap::new();
     let mut known: BTreeMap<PolicyKey, Known> = BTreeMap::new();
-    while let Some(event) = events.next().await {
+    let mut listing = true;
+    while let Some(event) = within(listing, events.next()).await {
         match event {
             Ok(Event::Init) => {
+                listing = true;
                 relisted.clear();
                 continue;
             }
@@ -59,6 +63,7 @@ pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc
                 continue;
             }
             Ok(Event::InitDone) => {
+                listing = false;
                 known = std::mem::take(&mut relisted);
                 pauses = self::pauses();
                 info!(policies = known.len(), "policies loaded");
@@ -89,6 +94,7 @@ pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc
                 // A watch that is taken up again says nothing until a policy changes; only a complete list
                 // tells that the trouble is over.
                 events = follow();
+                listing = true;
                 continue;
             }
         }
@@ -97,6 +103,19 @@ pub async fn run(client: Client, publish: watch::Sender<Published>, metrics: Arc
             return;
         }
     }
+}
+
+type Next = Option<Result<Event<Guarded>, watcher::Error>>;
+
+/// What comes next; in a list, silence is an error. On a watch it is nothing, and the watcher minds its end.
+async fn within(listing: bool, next: impl Future<Output = Next>) -> Next {
+    if !listing {
+        return next.await;
+    }
+    tokio::time::timeout(LIST_SILENCE, next).await.unwrap_or_else(|_| {
+        let text = format!("the list brought nothing for {} s", LIST_SILENCE.as_secs());
+        Some(Err(watcher::Error::InitialListFailed(kube::Error::Service(text.into()))))
+    })
 }
 
 /// Between two attempts to read the policies: doubling from a quarter of a second.
@@ -197,5 +216,40 @@ fn explain(error: &watcher::Error) -> String {
         404 => "the CustomResourceDefinition monitorpolicies.polywatch.dev is not installed: kubectl apply -k crds/".into(),
         403 => one_line(&format!("{}; apply config/rbac, or grant it by hand", status.message), MAX_MESSAGE_LEN),
         _ => one_line(&status.message, MAX_MESSAGE_LEN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{ApiServer, Part, Reply};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_not_answered_is_asked_for_again() {
+        let mut lists = 0;
+        let server = ApiServer::new(move |asked| {
+            if asked.query.contains_key("watch") {
+                return Reply::Stream(vec![Part::Open]);
+            }
+            lists += 1;
+            match lists {
+                1 => Reply::Silence,
+                _ => Reply::json(&json!({
+                    "apiVersion": "polywatch.dev/v1alpha1", "kind": "MonitorPolicyList",
+                    "metadata": {"resourceVersion": "1"}, "items": [],
+                })),
+            }
+        });
+        let (publish, mut published) = watch::channel(Published::default());
+        let policies = tokio::spawn(run(server.client(), publish, Arc::default()));
+        let loaded = published.wait_for(|published| published.loaded);
+        let loaded = tokio::time::timeout(Duration::from_secs(600), loaded).await;
+        assert!(loaded.is_ok_and(|loaded| loaded.is_ok()));
+        // A watch on which nothing happens is no trouble.
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        assert_eq!(server.asked().len(), 3);
+        policies.abort();
     }
 }

@@ -108,7 +108,7 @@ impl Recorder {
         if account.resting_until.is_some_and(|until| until > now) {
             return Owes::Something;
         }
-        let (open, settled) = self.sources.judge.open(key);
+        let (open, settled) = self.sources.judge.open(key).await;
         let truth = Truth { policy: policy.as_deref(), open: &open, settled: &settled };
         let mut held_back = 0;
         let subject = Subject::new(key, policy.as_deref());

@@ -51,7 +51,7 @@ pub async fn run(sources: Sources, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep_until(next) => {}
             _ = stop.changed() => break,
         }
-        recorder.write_due(Instant::now());
+        recorder.write_due(Instant::now()).await;
     }
     recorder.finish().await;
 }
@@ -81,7 +81,7 @@ struct Written {
 }
 
 enum WriteError {
-    /// The policy is gone or is another one by now.
+    /// The policy is gone or is another one by now, or a server that is only starting does not know it yet.
     Gone,
     Failed(String),
 }
@@ -97,6 +97,10 @@ impl Recorder {
                 continue;
             }
             let entry = self.entries.entry(policy).or_default();
+            if entry.failures > 0 && entry.due.is_some() {
+                // What is new is in the next attempt, too.
+                continue;
+            }
             let earliest = entry.last_write.map_or(now, |last| last + MIN_INTERVAL).max(now + SETTLE);
             entry.due = Some(entry.due.map_or(earliest, |due| due.min(earliest)));
         }
@@ -107,7 +111,7 @@ impl Recorder {
         self.entries.values().filter(|entry| !entry.busy).filter_map(|entry| entry.due).min().unwrap_or(far)
     }
 
-    fn write_due(&mut self, now: Instant) {
+    async fn write_due(&mut self, now: Instant) {
         let due: Vec<PolicyKey> = self
             .entries
             .iter()
@@ -118,11 +122,11 @@ impl Recorder {
             if self.writes.len() >= CONCURRENT {
                 return;
             }
-            self.write(policy, now, false);
+            self.write(policy, now, false).await;
         }
     }
 
-    fn write(&mut self, policy: PolicyKey, now: Instant, last_call: bool) {
+    async fn write(&mut self, policy: PolicyKey, now: Instant, last_call: bool) {
         let (compiled, stored) = {
             let published = self.sources.published.borrow();
             (published.policies.get(&policy).cloned(), published.statuses.get(&policy).cloned())
@@ -141,7 +145,7 @@ impl Recorder {
         }
         let before =
             entry.written.clone().or_else(|| stored.map(|stored| (*stored).clone())).unwrap_or_default();
-        let Some(status) = status_of(&self.sources, &compiled, &before) else {
+        let Some(status) = status_of(&self.sources, &compiled, &before).await else {
             return;
         };
         if status == before {
@@ -187,7 +191,8 @@ impl Recorder {
                 entry.due.get_or_insert(Instant::now() + COUNTS_INTERVAL);
             }
             Err(WriteError::Gone) => {
-                self.entries.remove(&done.policy);
+                // If it is true, the set of policies will say so; the status of one that came in its place is owed.
+                entry.due.get_or_insert(Instant::now() + MIN_INTERVAL);
             }
             Err(WriteError::Failed(error)) => {
                 self.sources.metrics.error(ErrorKind::StatusWrite);
@@ -212,7 +217,7 @@ impl Recorder {
             .map(|(policy, _)| policy.clone())
             .collect();
         for policy in owed {
-            self.write(policy, Instant::now(), true);
+            self.write(policy, Instant::now(), true).await;
             if self.writes.len() >= CONCURRENT
                 && let Some(Ok(done)) = self.writes.join_next().await
             {
@@ -226,24 +231,30 @@ impl Recorder {
 }
 
 /// What the status of a policy should be now; nothing while the judge has not taken its present generation.
-fn status_of(
+async fn status_of(
     sources: &Sources,
     policy: &Arc<CompiledPolicy>,
     before: &MonitorPolicyStatus,
 ) -> Option<MonitorPolicyStatus> {
-    let report = sources.judge.report(&policy.key, MAX_LISTED_FINDINGS);
-    if !policy.suspended {
-        let report = report.as_ref()?;
-        if (&report.uid, report.generation) != (&policy.uid, policy.generation) {
-            return None;
+    // What the judge knows of a suspended policy is from before it took the suspension.
+    let report = match policy.suspended {
+        true => None,
+        false => {
+            let report = sources.judge.report(&policy.key, MAX_LISTED_FINDINGS).await?;
+            if (&report.uid, report.generation) != (&policy.uid, policy.generation) {
+                return None;
+            }
+            Some(report)
         }
-        for (severity, open) in Severity::ALL.into_iter().zip(report.by_severity) {
-            let label = FindingLabel { policy: policy.key.to_string(), severity: severity.as_str() };
-            sources.metrics.findings.get_or_create(&label).set(open as i64);
-        }
-        let label = PolicyLabel { policy: policy.key.to_string() };
-        sources.metrics.rule_errors.get_or_create(&label).set(report.rule_errors as i64);
+    };
+    let (by_severity, rule_errors) =
+        report.as_ref().map(|report| (report.by_severity, report.rule_errors)).unwrap_or_default();
+    for (severity, open) in Severity::ALL.into_iter().zip(by_severity) {
+        let label = FindingLabel { policy: policy.key.to_string(), severity: severity.as_str() };
+        sources.metrics.findings.get_or_create(&label).set(open as i64);
     }
+    let label = PolicyLabel { policy: policy.key.to_string() };
+    sources.metrics.rule_errors.get_or_create(&label).set(rule_errors as i64);
     let states = policy.selections.iter().map(|selection| {
         let reader = Reader { policy: policy.key.clone(), selection: selection.name.clone() };
         sources.board.selection(&reader, policy.needs_namespaces())
@@ -275,3 +286,6 @@ async fn patch(
         Err(_) => Err(WriteError::Failed(format!("no answer within {} s", WRITE_TIMEOUT.as_secs()))),
     }
 }
+
+#[cfg(test)]
+mod tests;

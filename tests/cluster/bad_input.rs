@@ -471,6 +471,35 @@ async fn large_and_deep_objects_are_judged_like_any_other() {
     running.cluster.status_when("shapes", "a deletion is noticed", gone).await;
 }
 
+/// Names of roles may be of any length and have any characters but `/` and `%`: who may create a Role could blind
+/// the policies that select it.
+#[tokio::test]
+async fn status_stays_valid_and_bounded_whatever_objects_are_called() {
+    let running = running().await;
+    running.namespace("odd-names").await;
+    let odd = "odd\u{7f}\u{80}\u{fffe}".to_owned();
+    for name in [odd, "n".repeat(100_000)] {
+        let role = json!({
+            "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+            "metadata": {"namespace": "odd-names", "name": name}, "rules": [],
+        });
+        running.post("/apis/rbac.authorization.k8s.io/v1/namespaces/odd-names/roles", &role).await;
+    }
+    let resources = json!([{
+        "name": "roles", "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "namespaces": ["odd-names"],
+    }]);
+    let rules = json!([violated("violated"), {"name": "error", "expression": "object.missing"}]);
+    running.apply(policy("odd-names", json!({"resources": resources, "rules": rules}))).await;
+    let judged =
+        |status: &MonitorPolicyStatus| status.summary.open_findings == 2 && status.summary.rule_errors == 2;
+    let status = running.cluster.status_when("odd-names", "both are judged", judged).await;
+    for text in
+        status.findings.iter().map(|finding| &finding.resource.name).chain(&rule(&status, "error").last_error)
+    {
+        assert!(text.len() <= 1024 && !text.contains(char::is_control), "{text:?}");
+    }
+}
+
 #[tokio::test]
 async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
     let running = running().await;

@@ -46,13 +46,15 @@ impl Writer {
         let now = Timestamp::now();
         // What an Event says since before the finding opened was said of an earlier time.
         let news = (reason == Reason::FindingOpened).then_some(finding.since);
-        let mut written =
-            self.write(format::on_object(subject, reason, finding, &self.instance, now), news).await?;
-        if subject.exists {
-            written +=
-                self.write(format::on_policy(subject, reason, finding, &self.instance, now), news).await?;
+        let on_object =
+            self.write(format::on_object(subject, reason, finding, &self.instance, now), news).await;
+        // What the object can never have, the policy may have nevertheless.
+        if matches!(on_object, Err(WriteError::Failed { .. })) || !subject.exists {
+            return on_object;
         }
-        Ok(written)
+        let on_policy =
+            self.write(format::on_policy(subject, reason, finding, &self.instance, now), news).await?;
+        Ok(on_object? + on_policy)
     }
 
     /// Tells that more is owed than the budget allows.
@@ -113,5 +115,68 @@ fn write_error(error: kube::Error) -> WriteError {
             error: status.message.clone(),
             refused: (400..500).contains(&code) && !matches!(code, 408 | 409 | 429),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::finding::{FindingKey, ObjectId, PolicyKey, Severity};
+    use crate::testing::{ApiServer, Reply};
+
+    fn finding() -> Finding {
+        let object = ObjectId {
+            api_version: "v1".into(),
+            kind: "Pod".into(),
+            namespace: Some("going".into()),
+            name: "a".into(),
+            uid: "u".into(),
+        };
+        let key = FindingKey { rule: "r".into(), selection: "pods".into(), uid: "u".into() };
+        Finding { key, severity: Severity::High, object, message: "m".into(), since: Timestamp::UNIX_EPOCH }
+    }
+
+    fn subject() -> Subject {
+        Subject { name: PolicyKey("p".into()), uid: "policy".into(), exists: true }
+    }
+
+    /// Events of the object's namespace get `reply`, those beside the policy are created.
+    fn server(reply: Reply) -> ApiServer {
+        ApiServer::new(move |asked| match asked.path.contains("/namespaces/going/") {
+            true => reply.clone(),
+            false => Reply::json(&asked.body),
+        })
+    }
+
+    #[tokio::test]
+    async fn the_policy_gets_its_event_when_the_object_can_have_none() {
+        let terminating = "unable to create new content in namespace going because it is being terminated";
+        for reply in [
+            Reply::error(404, "NotFound", "namespaces \"going\" not found"),
+            Reply::error(403, "Forbidden", terminating),
+            Reply::error(422, "Invalid", "regarding.name: too long"),
+        ] {
+            let server = server(reply);
+            let writer = Writer { client: server.client(), instance: "test".into() };
+            let _ = writer.tell(&subject(), Reason::FindingResolved, &finding()).await;
+            let asked = server.asked();
+            let paths: Vec<&str> = asked.iter().map(|asked| asked.path.as_str()).collect();
+            assert_eq!(
+                paths,
+                [
+                    "/apis/events.k8s.io/v1/namespaces/going/events",
+                    "/apis/events.k8s.io/v1/namespaces/default/events"
+                ]
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_may_be_taken_later_is_tried_again_as_a_whole() {
+        let server = server(Reply::error(500, "InternalError", "no"));
+        let writer = Writer { client: server.client(), instance: "test".into() };
+        let told = writer.tell(&subject(), Reason::FindingResolved, &finding()).await;
+        assert!(matches!(told, Err(WriteError::Failed { refused: false, .. })));
+        assert_eq!(server.asked().len(), 1);
     }
 }

@@ -151,7 +151,7 @@ fn finding(finding: &Finding) -> FindingStatus {
             api_version: finding.object.api_version.to_string(),
             kind: finding.object.kind.to_string(),
             namespace: finding.object.namespace.as_ref().map(ToString::to_string),
-            name: finding.object.name.to_string(),
+            name: finding.object.readable_name(),
             uid: Some(finding.object.uid.to_string()),
             selected_by: Some(finding.key.selection.to_string()),
         },
