@@ -68,6 +68,9 @@ pub enum AppError {
     /// Another replica may lead by now, so this one must not go on.
     #[error("the lease was lost; the process ends so that a fresh one can wait for it")]
     LeaseLost,
+    /// A part of the operator is gone, so that the rest would only look alive.
+    #[error("{0} ended unexpectedly; the process ends so that a fresh one does its work. This is a bug")]
+    PartEnded(&'static str),
 }
 
 /// Runs until `stop` is done.
@@ -98,17 +101,22 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let lead = |stopping| lead(&options, client.clone(), metrics.clone(), published.clone(), stopping);
     let Some(lease) = options.lease.clone() else {
         metrics.leader.set(1);
-        return lead(stopping).await;
+        return tokio::select! {
+            result = lead(stopping) => result,
+            _ = tasks.join_next() => Err(AppError::PartEnded("the reader of policies or the HTTP server")),
+        };
     };
     let mut elector = Elector::new(client.clone(), lease);
     let mut waiting = stopping.clone();
     tokio::select! {
         () = elector.acquire(&metrics) => {}
         _ = waiting.changed() => return Ok(()),
+        _ = tasks.join_next() => return Err(AppError::PartEnded("the reader of policies or the HTTP server")),
     }
     metrics.leader.set(1);
     let result = tokio::select! {
         () = elector.hold(&metrics) => return Err(AppError::LeaseLost),
+        _ = tasks.join_next() => Err(AppError::PartEnded("the reader of policies or the HTTP server")),
         result = lead(stopping) => result,
     };
     metrics.leader.set(0);
@@ -173,14 +181,20 @@ async fn lead(
     watching.spawn(manager.run(in_force, served));
 
     let (finish, finishing) = watch::channel(false);
+    let thread = judge.clone();
     let sources = Sources { client, judge, board, published, nudges: status_nudges, metrics };
     let mut recorders = JoinSet::new();
     recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
     let sources = Sources { nudges: event_nudges, ..sources };
     recorders.spawn(record::events::run(sources, told, options.identity.clone(), finishing));
 
-    // An error means that the sender is gone, which is the end, too.
-    let _ = stopping.changed().await;
+    tokio::select! {
+        // An error means that the sender is gone, which is the end, too.
+        _ = stopping.changed() => {}
+        () = thread.ended() => return Err(AppError::PartEnded("the judge")),
+        _ = watching.join_next() => return Err(AppError::PartEnded("a watch")),
+        _ = recorders.join_next() => return Err(AppError::PartEnded("a recorder")),
+    }
     info!("stopping: watches first, then queued writes");
     watching.shutdown().await;
     finish.send_replace(true);

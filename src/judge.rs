@@ -73,8 +73,12 @@ impl Judge {
         self.send(Input::Event(watch, label.clone(), event)).await;
     }
 
+    /// Waits until the thread is gone, which it is not while there is a handle, unless it panicked.
+    pub async fn ended(&self) {
+        self.inputs.closed().await;
+    }
+
     async fn send(&self, input: Input) {
-        // The thread is gone only when the process is ending.
         if self.inputs.send(input).await.is_err() {
             debug!("the judge has ended");
         }
@@ -216,7 +220,7 @@ impl Worker {
                 rule = %finding.key.rule,
                 severity = finding.severity.as_str(),
                 object = %finding.object,
-                message = %finding.message,
+                finding = %finding.message,
                 why,
                 "{what}"
             );

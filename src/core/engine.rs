@@ -589,13 +589,22 @@ impl Engine {
         {
             let key =
                 FindingKey { rule: rule.name.clone(), selection: reader.selection.clone(), uid: uid.clone() };
-            let transition = match &admitted {
-                Admission::Skipped => tracked.ledger.forget(&key, Resolution::NotSelected),
-                Admission::Failed(error) => {
-                    tracked.ledger.enter(key, rule.severity, object.id(), Verdict::Error(error.clone()), now)
+            let verdict = match &admitted {
+                // What was found before stays until the rule can be judged again.
+                _ if !rule.is_in_force() => None,
+                Admission::Skipped => {
+                    let skipped = tracked.ledger.forget(&key, Resolution::NotSelected);
+                    out.extend(skipped.map(|t| (reader.policy.clone(), t)));
+                    continue;
                 }
-                Admission::Judged => {
-                    tracked.ledger.enter(key, rule.severity, object.id(), rule.judge(&mut bindings), now)
+                Admission::Failed(error) => Some(Verdict::Error(error.clone())),
+                Admission::Judged => rule.judge(&mut bindings),
+            };
+            let transition = match verdict {
+                Some(verdict) => tracked.ledger.enter(key, rule.severity, object.id(), verdict, now),
+                None => {
+                    tracked.ledger.confirm(&key);
+                    None
                 }
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));

@@ -101,6 +101,11 @@ impl Ledger {
         self.resolve(key, why)
     }
 
+    /// The object is there, and there is nothing new to say of it.
+    pub fn confirm(&mut self, key: &FindingKey) {
+        self.unconfirmed.remove(key);
+    }
+
     /// The object may have been lost from sight: an open finding waits for [`Ledger::settle`].
     pub fn doubt(&mut self, key: &FindingKey) {
         self.clear_error(key);

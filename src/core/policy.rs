@@ -29,7 +29,7 @@ pub struct CompiledPolicy {
     pub match_conditions: Vec<Condition>,
     /// Values that the other expressions may read, in the order of the spec.
     pub variables: Vec<Variable>,
-    /// The rules that compiled.
+    /// The rules, those that did not compile among them.
     pub rules: Vec<CompiledRule>,
     /// What did not compile. The rest of the policy is in force nevertheless.
     pub problems: Vec<Problem>,

@@ -64,11 +64,11 @@ impl Compiler {
 
         let mut rules = Vec::new();
         for (n, rule) in spec.rules.iter().enumerate() {
-            rules.extend(self.rule(n, rule, spec.severity.into(), &selections));
+            rules.push(self.rule(n, rule, spec.severity.into(), &selections));
         }
         // Without all of its conditions a policy would judge objects that it does not mean.
         if match_conditions.len() < spec.match_conditions.len() {
-            rules.clear();
+            rules.iter_mut().for_each(|rule| rule.expression = None);
         }
 
         CompiledPolicy {
@@ -90,7 +90,7 @@ impl Compiler {
         rule: &PolicyRule,
         severity: Severity,
         selections: &[Selection],
-    ) -> Option<CompiledRule> {
+    ) -> CompiledRule {
         let name: Arc<str> = rule.name.as_str().into();
         for (m, wanted) in rule.resources.iter().enumerate() {
             if selections.iter().all(|selection| *selection.name != **wanted) {
@@ -110,16 +110,16 @@ impl Compiler {
         let judged = |selection: &Selection| {
             rule.resources.is_empty() || rule.resources.iter().any(|wanted| **wanted == *selection.name)
         };
-        Some(CompiledRule {
+        CompiledRule {
             severity: rule.severity.map_or(severity, Into::into),
             selections: selections.iter().map(judged).collect(),
-            expression: Expression {
-                validation: validation?,
+            expression: validation.map(|validation| Expression {
+                validation,
                 message: rule.message.as_deref().map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
                 message_expression,
-            },
+            }),
             name,
-        })
+        }
     }
 
     fn selection(&mut self, n: usize, resource: &ResourceSelection) -> Selection {

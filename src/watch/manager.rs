@@ -35,7 +35,7 @@ struct Running {
 }
 
 impl Manager {
-    /// Runs until one of the inputs ends. Dropping the future stops every stream.
+    /// Runs until one of the inputs ends, or a stream does, which none should. Dropping the future stops every stream.
     pub async fn run(
         self,
         mut policies: watch::Receiver<Arc<PolicySet>>,
@@ -48,15 +48,17 @@ impl Manager {
             let set = policies.borrow_and_update().clone();
             let served = catalog.borrow_and_update().clone();
             self.reconcile(&set, &served, &mut running, &mut streams, &mut last_id).await;
-            let ended = tokio::select! {
-                changed = policies.changed() => changed.is_err(),
-                changed = catalog.changed() => changed.is_err(),
+            let ended = loop {
+                tokio::select! {
+                    changed = policies.changed() => break changed.is_err(),
+                    changed = catalog.changed() => break changed.is_err(),
+                    // Those that were stopped are only reaped; none ends by itself.
+                    Some(ended) = streams.join_next() => if !ended.is_err_and(|e| e.is_cancelled()) { break true },
+                }
             };
             if ended {
                 return;
             }
-            // Reap what was aborted.
-            while streams.try_join_next().is_some() {}
         }
     }
 

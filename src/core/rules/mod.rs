@@ -34,19 +34,24 @@ pub struct CompiledRule {
     pub severity: Severity,
     /// For each selection of the policy, whether the rule judges its objects.
     pub selections: Vec<bool>,
-    /// What it asks.
-    pub expression: Expression,
+    /// What it asks. None while it does not compile: its findings stay as they are until it does.
+    pub expression: Option<Expression>,
 }
 
 impl CompiledRule {
-    /// Judges one object.
-    pub fn judge(&self, bindings: &mut Bindings<'_>) -> Verdict {
-        self.expression.judge(&self.name, bindings)
+    /// Whether it can be judged.
+    pub fn is_in_force(&self) -> bool {
+        self.expression.is_some()
+    }
+
+    /// Judges one object, if it is in force.
+    pub fn judge(&self, bindings: &mut Bindings<'_>) -> Option<Verdict> {
+        Some(self.expression.as_ref()?.judge(&self.name, bindings))
     }
 
     /// The programs that it is made of.
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        self.expression.programs()
+        self.expression.iter().flat_map(Expression::programs)
     }
 }
 

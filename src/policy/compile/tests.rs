@@ -217,8 +217,9 @@ fn a_message_expression_that_does_not_compile_leaves_the_message() {
         "{POD}\nrules: [{{name: a, expression: 'false', message: as said, messageExpression: 'nope'}}]"
     ));
     assert_eq!(names(&policy), ["a"]);
-    assert_eq!(policy.rules[0].expression.message.as_deref(), Some("as said"));
-    assert!(policy.rules[0].expression.message_expression.is_none());
+    let expression = policy.rules[0].expression.as_ref().expect("in force");
+    assert_eq!(expression.message.as_deref(), Some("as said"));
+    assert!(expression.message_expression.is_none());
     assert_eq!(policy.problems[0].field, "spec.rules[0].messageExpression");
 }
 
