@@ -5,7 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-KUBECTL = $${KUBEBUILDER_ASSETS:-.controlplane/bin}/kubectl
+# What "make image" builds.
+IMAGE ?= ghcr.io/polywatch/polywatch:$$(cargo pkgid | sed 's/.*[\#@]//')
 
 .PHONY: help
 help: ## List the targets
@@ -38,8 +39,8 @@ release: ## The operator, optimised: target/release/polywatch
 	cargo build --locked --release
 
 .PHONY: image
-image: ## Container image (needs a container engine)
-	docker build -t ghcr.io/polywatch/polywatch:$$(cargo pkgid | sed 's/.*[#@]//') .
+image: ## Container image, named by IMAGE=... (needs a container engine)
+	docker build -t $(IMAGE) .
 
 .PHONY: crds
 crds: ## Write crds/ from the types in src/api

@@ -175,8 +175,7 @@ kubectl() {
 
 # Alive, and still a process of this cluster: a process id may have been given to another one.
 is_ours() {
-  local arguments
-  arguments=$(ps -ww -o args= -p "$1" 2>/dev/null) && [[ "$arguments " == *"$dir"[/\ ]* ]]
+  [[ -r /proc/$1/cmdline && "$(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") " == *"$dir"[/\ ]* ]]
 }
 
 start() {

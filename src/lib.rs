@@ -1,4 +1,4 @@
-//! polywatch tells when anything in a Kubernetes cluster is wrong, changed, or about to break something else.
+//! polywatch tells when anything in a Kubernetes cluster is wrong: any kind of object, judged by rules written in YAML.
 //!
 //! **Policies say what to watch; `watch` reports objects; `core` decides what changed; `record` tells the
 //! world.**

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Tells when anything in a Kubernetes cluster is wrong, changed, or about to break something else.
+/// Tells when anything in a Kubernetes cluster is wrong: any kind of object, judged by rules written in YAML.
 #[derive(Debug, Parser)]
 #[command(
     name = "polywatch",

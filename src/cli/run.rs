@@ -22,7 +22,7 @@ pub struct Run {
     context: Option<String>,
 
     /// Address of /healthz, /readyz and /metrics
-    #[arg(long, env = "POLYWATCH_LISTEN", value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    #[arg(long, env = "POLYWATCH_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
     /// Form of the log
