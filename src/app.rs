@@ -93,20 +93,21 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         stopped.closed().await;
     });
     let (publish, published) = watch::channel(Published::default());
-    spawn_http(&mut tasks, listener, metrics.clone(), published.clone());
+    let elector = options.lease.clone().map(|lease| Elector::new(client.clone(), lease));
+    let lease = elector.as_ref().map(Elector::trouble);
+    spawn_http(&mut tasks, listener, metrics.clone(), published.clone(), lease);
     // Their watch is paced as any other.
     let policies = policy::run(client.clone(), publish, metrics.clone());
     tasks.spawn(CONVERSATION.scope(Arc::default(), policies));
 
     let lead = |stopping| lead(&options, client.clone(), metrics.clone(), published.clone(), stopping);
-    let Some(lease) = options.lease.clone() else {
+    let Some(mut elector) = elector else {
         metrics.leader.set(1);
         return tokio::select! {
             result = lead(stopping) => result,
             _ = tasks.join_next() => Err(AppError::PartEnded("the reader of policies or the HTTP server")),
         };
     };
-    let mut elector = Elector::new(client.clone(), lease);
     let mut waiting = stopping.clone();
     tokio::select! {
         () = elector.acquire(&metrics) => {}
@@ -129,6 +130,7 @@ fn spawn_http(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     published: watch::Receiver<Published>,
+    lease: http::Lease,
 ) {
     match listener.local_addr() {
         Ok(address) => info!(%address, "serving /healthz, /readyz and /metrics"),
@@ -136,7 +138,7 @@ fn spawn_http(
     }
     tasks.spawn(async move {
         // It ends with the process, so that probes are answered to the end.
-        if let Err(error) = http::serve(listener, metrics, published, std::future::pending()).await {
+        if let Err(error) = http::serve(listener, metrics, published, lease, std::future::pending()).await {
             warn!(%error, "HTTP server ended");
         }
     });

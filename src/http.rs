@@ -19,7 +19,11 @@ use crate::policy::Published;
 struct Shared {
     metrics: Arc<Metrics>,
     published: watch::Receiver<Published>,
+    lease: Lease,
 }
+
+/// Why the lease is out of reach, when it is; none without leader election.
+pub type Lease = Option<watch::Receiver<Option<String>>>;
 
 /// Listens at an address.
 ///
@@ -34,19 +38,24 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<Metrics>,
     published: watch::Receiver<Published>,
+    lease: Lease,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     let app = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(scrape))
-        .with_state(Shared { metrics, published });
+        .with_state(Shared { metrics, published, lease });
     axum::serve(listener, app).with_graceful_shutdown(stop).await
 }
 
 /// Ready as soon as the policies are read, which takes the operator's own CRDs; a replica that waits for the
-/// lease is ready, too.
+/// lease is ready, too, unless nobody can hold it.
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
+    let unreachable = shared.lease.as_ref().and_then(|lease| lease.borrow().clone());
+    if let Some(trouble) = unreachable {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n"));
+    }
     let published = shared.published.borrow();
     match (&published.trouble, published.loaded) {
         (None, true) => (StatusCode::OK, "ok\n".to_owned()),

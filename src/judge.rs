@@ -211,16 +211,16 @@ impl Worker {
         for (policy, transition) in outcome {
             let finding = transition.finding();
             let (what, why) = match &transition {
-                Transition::Opened(_) => ("finding opened", ""),
-                Transition::Changed(_) => ("finding changed", ""),
-                Transition::Resolved(_, why) => ("finding resolved", why.as_str()),
+                Transition::Opened(_) => ("finding opened", None),
+                Transition::Changed(_) => ("finding changed", None),
+                Transition::Resolved(_, why) => ("finding resolved", Some(why.as_str())),
             };
             info!(
                 policy = %policy,
                 rule = %finding.key.rule,
                 severity = finding.severity.as_str(),
                 object = %finding.object,
-                finding = %finding.message,
+                finding = &*finding.message,
                 why,
                 "{what}"
             );

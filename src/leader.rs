@@ -9,6 +9,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use kube::api::{Api, PostParams};
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -48,6 +49,7 @@ pub struct Elector {
     observed: Option<(LeaseSpec, Instant)>,
     /// When the request was made that last took or renewed the lease: others count from no earlier.
     renewed: Instant,
+    trouble: watch::Sender<Option<String>>,
 }
 
 /// A process that ends does not wait longer than this for its lease to be released.
@@ -57,17 +59,20 @@ impl Elector {
     /// An elector that holds nothing yet.
     pub fn new(client: Client, settings: Settings) -> Self {
         let api = Api::namespaced(client, &settings.namespace);
-        Self { api, settings, observed: None, renewed: Instant::now() }
+        let trouble = watch::Sender::new(None);
+        Self { api, settings, observed: None, renewed: Instant::now(), trouble }
     }
 
     /// Waits until this process holds the lease.
     pub async fn acquire(&mut self, metrics: &Metrics) {
         let mut waiting_for = String::new();
         let mut last_error = String::new();
+        let mut failing_since = None;
         loop {
             match tokio::time::timeout(self.settings.deadline(), self.attempt()).await {
                 Ok(Ok(None)) => {
                     info!(lease = %self.settings.name, identity = %self.settings.identity, "leading");
+                    self.trouble.send_replace(None);
                     return;
                 }
                 Ok(Ok(Some(holder))) if holder != waiting_for => {
@@ -79,19 +84,44 @@ impl Elector {
                 Ok(Err(error)) if is_conflict(&error) => {}
                 Ok(Err(error)) => {
                     metrics.error(ErrorKind::Lease);
-                    let error = error.to_string();
+                    let error = self.explain(&error);
                     if error != last_error {
-                        warn!(lease = %self.settings.name, namespace = %self.settings.namespace, %error, "lease can not be taken; trying again");
+                        warn!("{error}; trying again");
                         last_error = error;
                     }
+                    // A moment without an answer is nothing; nobody leading for long is.
+                    if failing_since.get_or_insert_with(Instant::now).elapsed() >= self.settings.duration {
+                        self.trouble.send_replace(Some(last_error.clone()));
+                    }
+                    tokio::time::sleep(self.settings.retry()).await;
+                    continue;
                 }
                 Err(_) => {
                     metrics.error(ErrorKind::Lease);
                     warn!(lease = %self.settings.name, "no answer from the API server; trying again");
                 }
             }
+            failing_since = None;
+            self.trouble.send_replace(None);
             tokio::time::sleep(self.settings.retry()).await;
         }
+    }
+
+    /// Why the lease has not been within reach for as long as one lasts: nobody may be leading.
+    pub fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+
+    fn explain(&self, error: &kube::Error) -> String {
+        let text = match error {
+            kube::Error::Api(status) => status.message.clone(),
+            other => other.to_string(),
+        };
+        let Settings { namespace, name, .. } = &self.settings;
+        format!(
+            "the lease {name} in namespace {namespace} can not be taken: {text}. config/rbac grants the right, \
+             --lease-namespace names another namespace, --no-leader-election does without"
+        )
     }
 
     /// Renews the lease until it is lost.

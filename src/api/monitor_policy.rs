@@ -67,6 +67,13 @@ pub const MAX_SELECTED: usize = 16;
         description = "Open findings of severity critical."
     ),
     printcolumn(
+        name = "Rule Errors",
+        type_ = "integer",
+        json_path = ".status.summary.ruleErrors",
+        priority = 1,
+        description = "Pairs of rule and object that could not be judged."
+    ),
+    printcolumn(
         name = "Objects",
         type_ = "integer",
         json_path = ".status.summary.objects",

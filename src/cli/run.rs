@@ -30,7 +30,7 @@ pub struct Run {
     log_format: LogFormat,
 
     /// Lead without a lease: for a single process on a cluster of its own
-    #[arg(long, env = "POLYWATCH_NO_LEADER_ELECTION")]
+    #[arg(long, env = "POLYWATCH_NO_LEADER_ELECTION", value_parser = clap::builder::BoolishValueParser::new())]
     no_leader_election: bool,
 
     /// Namespace of the lease by which replicas elect the one that works

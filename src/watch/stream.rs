@@ -73,6 +73,7 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
     let label = ResourceLabel { resource: key.resource() };
     let mut lists = Lists::Streamed;
     let mut backoff = Backoff::default();
+    let mut told = None;
     // Each turn is one watcher; a turn ends when its state can only be mended by a fresh one.
     loop {
         let mut events = pin!(watcher(api(&settings.client, key), config(settings, key, lists)));
@@ -112,6 +113,7 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
                             listing = false;
                             permit = None;
                             backoff = Backoff::default();
+                            told = None;
                             deliver.event(ObjectEvent::Synced).await;
                             deliver.health(Health::Complete);
                         }
@@ -150,7 +152,11 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
                 Trouble::Forbidden => {
                     let missing = access::missing_verbs(&settings.client, key).await;
                     let text = access::explain(key, &missing);
-                    warn!(watch = %key, "{text}");
+                    // Once, not at every attempt.
+                    if told.as_ref() != Some(&text) {
+                        warn!(watch = %key, "{text}");
+                        told = Some(text.clone());
+                    }
                     deliver.health(Health::Trouble(ResourceState::Forbidden, text));
                     tokio::time::sleep(backoff.next(Duration::from_secs(10))).await;
                 }

@@ -98,7 +98,7 @@ async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
         ]
     );
     assert_eq!(columns(&cluster, &[]).await, ["shop", "True", "False", "2", "2/2"]);
-    assert_eq!(columns(&cluster, &["-o", "wide"]).await[6..], ["1", "2", "Watching"]);
+    assert_eq!(columns(&cluster, &["-o", "wide"]).await[6..], ["1", "0", "2", "Watching"]);
 
     for (kind, name, severity) in [("ConfigMap", "web", "high"), ("Order", "first", "critical")] {
         let event = cluster.event(kind, name, "FindingOpened", 1).await;

@@ -44,10 +44,14 @@ rules:
 ";
 
 pub(super) fn named(name: &str, uid: &str, generation: i64, spec: &str) -> Arc<CompiledPolicy> {
-    let spec: MonitorPolicySpec = serde_yaml::from_str(spec).unwrap_or_else(|e| panic!("{e} in {spec}"));
-    let policy = compile(PolicyKey(name.into()), uid.into(), generation, &spec);
+    let policy = with_problems(name, uid, generation, spec);
     assert_eq!(policy.problems, [], "{name}");
-    Arc::new(policy)
+    policy
+}
+
+pub(super) fn with_problems(name: &str, uid: &str, generation: i64, spec: &str) -> Arc<CompiledPolicy> {
+    let spec: MonitorPolicySpec = serde_yaml::from_str(spec).unwrap_or_else(|e| panic!("{e} in {spec}"));
+    Arc::new(compile(PolicyKey(name.into()), uid.into(), generation, &spec))
 }
 
 /// An item of the cluster, written down as a test needs it.

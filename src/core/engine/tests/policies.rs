@@ -29,6 +29,26 @@ fn a_rule_that_is_removed_takes_its_findings_along_and_leaves_the_others() {
 }
 
 #[test]
+fn a_rule_that_no_longer_compiles_keeps_its_findings_until_it_does_again() {
+    let bad = |path| item(path).level(9);
+    let (mut world, said) = World::listed(policy(LOW), &[bad("shop/a"), bad("shop/b"), bad("shop/c")]);
+    assert_eq!(said.len(), 3);
+    let broken = format!("{SELECTION}\nrules: [{{name: low, expression: 'object.spec.level <='}}]");
+    let broken = with_problems("p", "uid-1", 2, &broken);
+    assert!(!broken.problems.is_empty());
+    assert_eq!(world.assign([(broken, [ITEMS])]), NOTHING, "a typo mends nothing");
+    assert_eq!(world.work(), NOTHING);
+    assert!(world.settled());
+    assert_eq!(world.seen(&item("shop/a").level(1)), NOTHING, "nothing can be said of it");
+    assert_eq!(world.gone(&bad("shop/b")), ["resolved low shop/b ObjectGone"]);
+    world.wait(5);
+    let mended = named("p", "uid-1", 3, &format!("{SELECTION}\n{LOW}"));
+    assert_eq!(world.assign([(mended, [ITEMS])]), NOTHING);
+    assert_eq!(world.work(), ["resolved low shop/a Compliant"]);
+    assert_eq!(world.open()[0].since, at(0), "shop/c was wrong all the time");
+}
+
+#[test]
 fn a_rule_that_changes_is_judged_on_what_is_known_already() {
     let (mut world, _) = World::listed(policy(LOW), &[item("shop/a").level(2), item("shop/b").level(9)]);
     let stricter = LOW.replace("<= 3", "<= 1").replace("severity: high", "severity: critical");
