@@ -52,17 +52,15 @@ pub async fn serve(
 /// Ready as soon as the policies are read, which takes the operator's own CRDs; a replica that waits for the
 /// lease is ready, too, unless nobody can hold it.
 async fn ready(State(shared): State<Shared>) -> impl IntoResponse {
-    let unreachable = shared.lease.as_ref().and_then(|lease| lease.borrow().clone());
-    if let Some(trouble) = unreachable {
-        return (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n"));
-    }
     let published = shared.published.borrow();
-    match (&published.trouble, published.loaded) {
-        (None, true) => (StatusCode::OK, "ok\n".to_owned()),
-        (Some(trouble), _) => {
+    let lease = shared.lease.as_ref().and_then(|lease| lease.borrow().clone());
+    match (&published.trouble, published.loaded, lease) {
+        (Some(trouble), _, _) => {
             (StatusCode::SERVICE_UNAVAILABLE, format!("policies can not be read: {trouble}\n"))
         }
-        (None, false) => (StatusCode::SERVICE_UNAVAILABLE, "policies are being read\n".to_owned()),
+        (None, false, _) => (StatusCode::SERVICE_UNAVAILABLE, "policies are being read\n".to_owned()),
+        (None, true, Some(trouble)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
+        (None, true, None) => (StatusCode::OK, "ok\n".to_owned()),
     }
 }
 

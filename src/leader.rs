@@ -113,15 +113,16 @@ impl Elector {
     }
 
     fn explain(&self, error: &kube::Error) -> String {
-        let text = match error {
-            kube::Error::Api(status) => status.message.clone(),
-            other => other.to_string(),
-        };
         let Settings { namespace, name, .. } = &self.settings;
-        format!(
-            "the lease {name} in namespace {namespace} can not be taken: {text}. config/rbac grants the right, \
-             --lease-namespace names another namespace, --no-leader-election does without"
-        )
+        let what = format!("the lease {name} in namespace {namespace} can not be taken");
+        match error {
+            kube::Error::Api(status) => format!(
+                "{what}: {}. config/rbac grants the right, --lease-namespace names another namespace, \
+                 --no-leader-election does without",
+                status.message
+            ),
+            other => format!("{what}: {other}"),
+        }
     }
 
     /// Renews the lease until it is lost.

@@ -8,6 +8,7 @@ pub mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
+use serde_json::Value;
 
 pub use monitor_policy::{MonitorPolicy, MonitorPolicySpec};
 pub use status::MonitorPolicyStatus;
@@ -22,6 +23,47 @@ pub const FIELD_MANAGER: &str = "polywatch";
 pub const REPORTING_CONTROLLER: &str = "polywatch.dev/controller";
 
 /// Every CustomResourceDefinition of the project, in the order `polywatch crds` prints them.
-pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![MonitorPolicy::crd()]
+///
+/// # Errors
+/// None that can be met: a definition is made of what JSON has.
+pub fn crds() -> serde_json::Result<Vec<CustomResourceDefinition>> {
+    [MonitorPolicy::crd()].iter().map(flowing).collect()
+}
+
+/// Descriptions come from comments, whose lines end where the source is wide enough; `kubectl explain` breaks
+/// lines itself.
+fn flowing(crd: &CustomResourceDefinition) -> serde_json::Result<CustomResourceDefinition> {
+    let mut value = serde_json::to_value(crd)?;
+    flow(&mut value);
+    serde_json::from_value(value)
+}
+
+fn flow(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if name == "description" => {
+                        let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+                        *text = paragraphs.collect::<Vec<_>>().join("\n\n");
+                    }
+                    below => flow(below),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(flow),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_description_breaks_its_lines() {
+        let crds = serde_json::to_string(&crds().expect("the definitions")).expect("JSON");
+        assert!(crds.contains("skipped: it is neither compliant nor a finding"), "{crds}");
+        assert!(!crds.replace("\\n\\n", "").contains("\\n"), "{crds}");
+    }
 }

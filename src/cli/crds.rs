@@ -23,7 +23,7 @@ impl Crds {
     }
 
     fn print(&self, out: &mut impl Write) -> Result<(), Box<dyn std::error::Error>> {
-        for crd in api::crds() {
+        for crd in api::crds()? {
             writeln!(out, "---\n{}", serde_yaml::to_string(&crd)?.trim_end())?;
         }
         Ok(())

@@ -109,3 +109,23 @@ async fn a_leader_that_is_asked_to_stop_writes_what_it_owes_and_gives_the_lease_
     let holder = lease.spec.and_then(|spec| spec.holder_identity);
     assert_eq!(holder.unwrap_or_default(), "", "nobody holds the lease");
 }
+
+#[tokio::test]
+async fn an_operator_that_can_hold_no_lease_is_not_ready_and_says_why() {
+    let cluster = ControlPlane::start().await;
+    cluster.install_crds().await;
+    let mut operator = Operator::with(&cluster, &cluster.admin_kubeconfig())
+        .lease_namespace("nowhere")
+        .arg("--lease-seconds")
+        .arg("3")
+        .start();
+    operator.wait_listening().await;
+    eventually("it is not ready for want of a lease", PATIENCE, async || match operator.ready().await {
+        (503, text) if text.contains("namespace nowhere") && text.contains("--lease-namespace") => Ok(()),
+        other => Err(format!("{other:?}")),
+    })
+    .await;
+    cluster.kubectl(&["create", "namespace", "nowhere"]).await;
+    operator.wait_ready().await;
+    operator.metric_when("polywatch_leader", &[], |n| n == 1.0).await;
+}
