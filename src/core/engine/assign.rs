@@ -1,0 +1,203 @@
+//! From one assignment to the next: what a policy or route that changed means for what is known.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::watches::Watched;
+use super::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Route, Tracked};
+use crate::core::cel::Root;
+use crate::core::event::WatchId;
+use crate::core::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
+use crate::core::ledger::Ledger;
+use crate::core::policy::CompiledPolicy;
+
+impl Engine {
+    /// Hands over what an earlier process had open for a policy. To be called before the policy is assigned;
+    /// ignored when the policy that is assigned has another UID.
+    pub fn restore(&mut self, policy: PolicyKey, uid: Arc<str>, findings: Vec<Finding>) {
+        self.restored.insert(policy, (uid, findings));
+    }
+
+    /// Takes the whole of what is to be judged. Findings that the change ends are resolved at once; objects that
+    /// have to be judged again are queued for [`Engine::work`].
+    pub fn assign(&mut self, assignment: Assignment, now: Timestamp) -> Outcome {
+        let mut out = Vec::new();
+        self.policies.retain(|key, tracked| {
+            assignment.policies.get(key).is_some_and(|p| p.uid == tracked.policy.uid && !p.suspended)
+        });
+        // What was open before a policy was suspended is forgotten.
+        self.restored.retain(|key, _| !assignment.policies.get(key).is_some_and(|policy| policy.suspended));
+        let mut changed: HashSet<PolicyKey> = HashSet::new();
+        for (key, policy) in assignment.policies.iter().filter(|(_, policy)| !policy.suspended) {
+            match self.policies.get_mut(key) {
+                Some(tracked) if Arc::ptr_eq(&tracked.policy, policy) => {}
+                Some(tracked) => {
+                    changed.insert(key.clone());
+                    out.extend(tracked.replace(policy.clone(), now).into_iter().map(|t| (key.clone(), t)));
+                }
+                None => {
+                    let mut tracked = Tracked::new(policy.clone(), now);
+                    if let Some((uid, findings)) = self.restored.remove(key)
+                        && uid == policy.uid
+                    {
+                        for finding in findings.into_iter().filter(|finding| covers(policy, &finding.key)) {
+                            tracked.ledger.restore(finding);
+                        }
+                    }
+                    self.policies.insert(key.clone(), tracked);
+                }
+            }
+        }
+        self.route(assignment.routes, assignment.namespaces, &changed);
+        for reader in &assignment.absent {
+            if let Some(tracked) = self.policies.get_mut(&reader.policy) {
+                tracked.settled.insert(reader.selection.clone());
+                let gone = tracked.ledger.settle(&reader.selection);
+                out.extend(gone.into_iter().map(|t| (reader.policy.clone(), t)));
+            }
+        }
+        let readers: Vec<Reader> = self.readers();
+        for reader in readers {
+            self.settle(&reader, &mut out);
+        }
+        out
+    }
+
+    /// Compares the routes with those in force: what a reader no longer gets is put in doubt, what it newly
+    /// gets is queued.
+    fn route(
+        &mut self,
+        routes: BTreeMap<WatchId, Route>,
+        namespaces: Option<WatchId>,
+        changed: &HashSet<PolicyKey>,
+    ) {
+        let namespaces_changed = self.watches.namespaces != namespaces;
+        self.watches.namespaces = namespaces;
+        let nobody = Route::default();
+        let ended: Vec<WatchId> = self.watches.by_id.keys().copied().collect();
+        for id in ended {
+            let wanted = routes.get(&id);
+            let Some(watch) = self.watches.by_id.get(&id) else {
+                continue;
+            };
+            for reader in watch.route.readers.difference(&wanted.unwrap_or(&nobody).readers) {
+                if let Some(tracked) = self.policies.get_mut(&reader.policy) {
+                    tracked.lose(&reader.selection, id, watch);
+                }
+            }
+            if wanted.is_none() && namespaces != Some(id) {
+                self.watches.by_id.remove(&id);
+            }
+        }
+        if let Some(id) = namespaces {
+            self.watches.by_id.entry(id).or_default();
+        }
+        for (id, route) in routes {
+            let watch = self.watches.by_id.entry(id).or_default();
+            let mut again = Vec::new();
+            for reader in &route.readers {
+                let Some(tracked) = self.policies.get_mut(&reader.policy) else {
+                    continue;
+                };
+                let new = tracked.feeds.entry(reader.selection.clone()).or_default().insert(id);
+                if new || changed.contains(&reader.policy) || (namespaces_changed && tracked.needs_namespaces)
+                {
+                    tracked.settled.remove(&reader.selection);
+                    again.push(reader.clone());
+                }
+            }
+            watch.route = route;
+            again.into_iter().for_each(|reader| self.queue(reader, id, None));
+        }
+        // What an earlier assignment queued may be of a watch that its reader no longer reads.
+        let by_id = &self.watches.by_id;
+        self.work.retain(|work| {
+            let watch = by_id.get(&work.watch);
+            watch.is_some_and(|watch| watch.route.readers.contains(&work.reader))
+        });
+    }
+
+    /// Resolves what an earlier process or routing left in doubt, once all objects of a selection are judged.
+    pub(super) fn settle(&mut self, reader: &Reader, out: &mut Outcome) {
+        let pending = self.work.iter().any(|work| work.reader == *reader);
+        let Some(tracked) = self.policies.get_mut(&reader.policy) else {
+            return;
+        };
+        let Some(feeds) = tracked.feeds.get(&reader.selection).filter(|feeds| !feeds.is_empty()) else {
+            return;
+        };
+        let synced = feeds.iter().all(|id| self.watches.by_id.get(id).is_some_and(|watch| watch.synced));
+        if pending || !synced || (tracked.needs_namespaces && !self.watches.namespaces_synced()) {
+            return;
+        }
+        if tracked.settled.insert(reader.selection.clone()) {
+            let gone = tracked.ledger.settle(&reader.selection);
+            out.extend(gone.into_iter().map(|t| (reader.policy.clone(), t)));
+        }
+    }
+
+    fn readers(&self) -> Vec<Reader> {
+        self.policies.iter().flat_map(|(key, tracked)| tracked.readers(key)).collect()
+    }
+}
+
+impl Tracked {
+    fn new(policy: Arc<CompiledPolicy>, now: Timestamp) -> Self {
+        let mut tracked = Self {
+            policy,
+            ledger: Ledger::default(),
+            settled: HashSet::new(),
+            feeds: HashMap::new(),
+            needs_namespaces: false,
+            uses_namespace_object: false,
+            uses_request: false,
+            judge_again: None,
+        };
+        tracked.note_needs(now);
+        tracked
+    }
+
+    fn note_needs(&mut self, now: Timestamp) {
+        self.needs_namespaces = self.policy.needs_namespaces();
+        self.uses_namespace_object = self.policy.uses(Root::NamespaceObject);
+        self.uses_request = self.policy.uses(Root::Request);
+        let next = now.saturating_add(NOW_INTERVAL).unwrap_or(Timestamp::MAX);
+        self.judge_again = self.policy.uses(Root::Now).then_some(next);
+    }
+
+    fn replace(&mut self, policy: Arc<CompiledPolicy>, now: Timestamp) -> Vec<Transition> {
+        self.policy = policy;
+        self.note_needs(now);
+        let Self { policy, ledger, feeds, settled, .. } = self;
+        feeds.retain(|name, _| policy.selections.iter().any(|s| s.name == *name));
+        settled.clear();
+        let covered = |key: &FindingKey| covers(policy, key);
+        ledger.retain(covered, Resolution::RuleGone)
+    }
+
+    /// The watch no longer feeds the selection. Its findings stay until what replaces it is complete.
+    fn lose(&mut self, selection: &Arc<str>, id: WatchId, watch: &Watched) {
+        if let Some(feeds) = self.feeds.get_mut(selection) {
+            feeds.remove(&id);
+        }
+        self.settled.remove(selection);
+        for kept in watch.objects.values() {
+            for rule in &self.policy.rules {
+                let key = FindingKey {
+                    rule: rule.name.clone(),
+                    selection: selection.clone(),
+                    uid: kept.object.id().uid.clone(),
+                };
+                self.ledger.doubt(&key);
+            }
+        }
+    }
+}
+
+fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {
+    let selection = policy.selections.iter().position(|selection| selection.name == key.selection);
+    let rule = policy.rules.iter().find(|rule| rule.name == key.rule);
+    selection.zip(rule).is_some_and(|(index, rule)| rule.selections.get(index).is_some_and(|judged| *judged))
+}

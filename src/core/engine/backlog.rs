@@ -1,0 +1,137 @@
+//! What is to be judged again without an event: in slices, so that nothing large keeps anything else waiting.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Engine, NOW_INTERVAL, Outcome, Reader};
+use crate::core::event::{ObjectKey, WatchId};
+use crate::core::finding::PolicyKey;
+use crate::core::project::ProjectedObject;
+
+/// Objects of one watch to judge again for one reader.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) reader: Reader,
+    pub(super) watch: WatchId,
+    /// Only this namespace; none for all.
+    namespace: Option<Arc<str>>,
+    after: Option<ObjectKey>,
+}
+
+impl Work {
+    /// Whether it is a pass over all that has not come to this namespace.
+    fn is_before(&self, namespace: Option<&Arc<str>>) -> bool {
+        self.namespace.is_none()
+            && self.after.as_ref().is_none_or(|after| after.namespace.as_ref() < namespace)
+    }
+}
+
+impl Engine {
+    /// Judges up to `limit` queued objects; returns what came of it. Call again while [`Engine::has_work`].
+    pub fn work(&mut self, limit: usize, now: Timestamp) -> Outcome {
+        let mut out = Vec::new();
+        let Some(mut work) = self.work.pop_front() else {
+            return out;
+        };
+        let start = match (&work.after, &work.namespace) {
+            (Some(after), _) => Bound::Excluded(after.clone()),
+            (None, Some(_)) => {
+                Bound::Included(ObjectKey { namespace: work.namespace.clone(), name: "".into() })
+            }
+            (None, None) => Bound::Unbounded,
+        };
+        let slice: Vec<Arc<ProjectedObject>> = match self.watches.by_id.get(&work.watch) {
+            Some(watch) => watch
+                .objects
+                .range((start, Bound::Unbounded))
+                .take_while(|(key, _)| work.namespace.is_none() || key.namespace == work.namespace)
+                .take(limit)
+                .map(|(_, kept)| kept.object.clone())
+                .collect(),
+            None => Vec::new(),
+        };
+        for object in &slice {
+            self.judge(&work.reader, work.watch, object, now, &mut out);
+        }
+        match slice.last() {
+            // Back of the queue: one large watch does not keep others waiting.
+            Some(last) if slice.len() == limit => {
+                work.after = Some(last.key());
+                self.work.push_back(work);
+            }
+            _ => self.settle(&work.reader, &mut out),
+        }
+        out
+    }
+
+    /// Whether objects are queued to be judged again.
+    pub fn has_work(&self) -> bool {
+        !self.work.is_empty()
+    }
+
+    /// The policy that [`Engine::work`] turns to next.
+    pub fn next_work(&self) -> Option<PolicyKey> {
+        self.work.front().map(|work| work.reader.policy.clone())
+    }
+
+    /// Queues what the passing of time may have changed.
+    pub fn tick(&mut self, now: Timestamp) {
+        let due: Vec<Reader> = self
+            .policies
+            .iter_mut()
+            .filter(|(_, tracked)| tracked.judge_again.is_some_and(|at| at <= now))
+            .flat_map(|(key, tracked)| {
+                tracked.judge_again = Some(now.saturating_add(NOW_INTERVAL).unwrap_or(Timestamp::MAX));
+                tracked.readers(key)
+            })
+            .collect();
+        for reader in due {
+            for watch in self.feeds(&reader) {
+                self.queue(reader.clone(), watch, None);
+            }
+        }
+    }
+
+    /// Queues a pass over a watch, or over one namespace of it. A pass over all that is under way begins again for
+    /// another such, and goes on when it will come to the namespace anyway: changes of namespaces starve nobody.
+    pub(super) fn queue(&mut self, reader: Reader, watch: WatchId, namespace: Option<Arc<str>>) {
+        let mut same = self.work.iter_mut().filter(|work| work.reader == reader && work.watch == watch);
+        let covering = match &namespace {
+            None => same.find(|work| work.namespace.is_none()),
+            Some(_) => same.find(|work| work.namespace == namespace || work.is_before(namespace.as_ref())),
+        };
+        match covering {
+            Some(work) if work.namespace == namespace => work.after = None,
+            Some(_) => {}
+            None => self.work.push_back(Work { reader, watch, namespace, after: None }),
+        }
+    }
+
+    pub(super) fn queue_for_namespaces(&mut self, namespace: Option<&Arc<str>>) {
+        let readers: Vec<Reader> = self
+            .policies
+            .iter()
+            .filter(|(_, tracked)| tracked.needs_namespaces)
+            .flat_map(|(key, tracked)| tracked.readers(key))
+            .collect();
+        for reader in readers {
+            for watch in self.feeds(&reader) {
+                self.queue(reader.clone(), watch, namespace.cloned());
+            }
+        }
+    }
+
+    pub(super) fn queue_for_namespace(&mut self, name: &Arc<str>, relabelled: bool) {
+        if relabelled || self.policies.values().any(|tracked| tracked.uses_namespace_object) {
+            self.queue_for_namespaces(Some(name));
+        }
+    }
+
+    fn feeds(&self, reader: &Reader) -> Vec<WatchId> {
+        let feeds =
+            self.policies.get(&reader.policy).and_then(|tracked| tracked.feeds.get(&reader.selection));
+        feeds.into_iter().flatten().copied().collect()
+    }
+}

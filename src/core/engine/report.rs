@@ -1,0 +1,112 @@
+//! What the engine tells of a policy.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::{Engine, Tracked};
+use crate::core::event::WatchId;
+use crate::core::finding::{Finding, PolicyKey, Severity};
+use crate::core::policy::Selection;
+
+/// State and totals of one policy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyReport {
+    /// UID of the policy that was judged.
+    pub uid: Arc<str>,
+    /// Generation of its spec that was judged.
+    pub generation: i64,
+    /// One entry for each selection, in the order of the spec.
+    pub selections: Vec<SelectionReport>,
+    /// One entry for each rule that compiled.
+    pub rules: Vec<RuleReport>,
+    /// Open findings, worst and oldest first, at most as many as asked for.
+    pub worst: Vec<Arc<Finding>>,
+    /// Open findings by severity, in the order of [`Severity::ALL`].
+    pub by_severity: [usize; 5],
+    /// Pairs of rule and object that could not be judged.
+    pub rule_errors: usize,
+}
+
+impl PolicyReport {
+    /// All open findings.
+    pub fn open(&self) -> usize {
+        self.by_severity.iter().sum()
+    }
+}
+
+/// What one selection covers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SelectionReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Objects that it selects.
+    pub objects: usize,
+    /// Whether all its objects are known and judged.
+    pub settled: bool,
+}
+
+/// What one rule found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RuleReport {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Open findings.
+    pub open: usize,
+    /// Objects that it could not be judged on.
+    pub errors: usize,
+    /// The last such error, while there is one.
+    pub last_error: Option<Arc<str>>,
+}
+
+impl Engine {
+    /// State and totals of a policy, with its `limit` worst findings.
+    pub fn report(&self, key: &PolicyKey, limit: usize) -> Option<PolicyReport> {
+        let tracked = self.policies.get(key)?;
+        let selections = tracked.policy.selections.iter().map(|selection| SelectionReport {
+            name: selection.name.clone(),
+            objects: self.objects_of(tracked, selection),
+            settled: tracked.settled.contains(&selection.name),
+        });
+        let rules = tracked.policy.rules.iter().map(|rule| {
+            let (errors, last_error) = tracked.ledger.errors_of_rule(&rule.name);
+            RuleReport {
+                name: rule.name.clone(),
+                open: tracked.ledger.count_of_rule(&rule.name),
+                errors,
+                last_error: last_error.cloned(),
+            }
+        });
+        Some(PolicyReport {
+            uid: tracked.policy.uid.clone(),
+            generation: tracked.policy.generation,
+            selections: selections.collect(),
+            rules: rules.collect(),
+            worst: tracked.ledger.open().take(limit).cloned().collect(),
+            by_severity: Severity::ALL.map(|severity| tracked.ledger.count(severity)),
+            rule_errors: tracked.ledger.errors(),
+        })
+    }
+
+    /// All open findings of a policy, worst and oldest first.
+    pub fn open(&self, key: &PolicyKey) -> Vec<Arc<Finding>> {
+        self.policies.get(key).map(|tracked| tracked.ledger.open().cloned().collect()).unwrap_or_default()
+    }
+
+    /// The selections of a policy that are settled, so that what is not open is not wrong.
+    pub fn settled(&self, key: &PolicyKey) -> HashSet<Arc<str>> {
+        self.policies.get(key).map(|tracked| tracked.settled.clone()).unwrap_or_default()
+    }
+
+    /// Objects kept for a watch.
+    pub fn objects(&self, id: WatchId) -> usize {
+        self.watches.by_id.get(&id).map_or(0, |watch| watch.objects.len())
+    }
+
+    fn objects_of(&self, tracked: &Tracked, selection: &Selection) -> usize {
+        let feeds = tracked.feeds.get(&selection.name).into_iter().flatten();
+        feeds
+            .filter_map(|id| self.watches.by_id.get(id))
+            .map(|watch| self.watches.count(watch, selection))
+            .sum()
+    }
+}
