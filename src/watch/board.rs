@@ -97,9 +97,10 @@ impl Board {
         let before = std::mem::take(&mut inner.unresolved);
         for (reader, why) in unresolved {
             let (state, message) = match why {
-                Unresolved::Unknown => {
-                    (ResourceState::Syncing, "reading which kinds the API server serves".to_owned())
-                }
+                Unresolved::Unknown => (
+                    ResourceState::Syncing,
+                    "it is not known yet whether the API server serves this kind".to_owned(),
+                ),
                 Unresolved::NotInstalled(text) => (ResourceState::NotInstalled, text.clone()),
                 Unresolved::Invalid(text) => (ResourceState::Invalid, text.clone()),
             };

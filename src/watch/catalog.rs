@@ -47,6 +47,8 @@ impl Served {
 pub struct Catalog {
     /// False until everything was read once: what is not found may still come.
     pub complete: bool,
+    /// Groups of which not everything could be learnt.
+    uncertain: BTreeSet<String>,
     /// By group and kind, preferred version first.
     kinds: BTreeMap<(String, String), Vec<Served>>,
 }
@@ -54,7 +56,7 @@ pub struct Catalog {
 /// Why a selection means no kind that is served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unresolved {
-    /// The catalog is not complete yet.
+    /// Not known at present.
     Unknown,
     /// Not served; the text says what is near.
     NotInstalled(String),
@@ -81,14 +83,19 @@ impl Catalog {
             versions.sort_by_key(|served| std::cmp::Reverse(Version::parse(&served.version).priority()));
             versions.dedup_by(|a, b| a.version == b.version);
         }
-        Self { complete, kinds }
+        Self { complete, uncertain: BTreeSet::new(), kinds }
+    }
+
+    /// With groups of which not everything could be learnt: what is missing there may be served nevertheless.
+    pub fn with_uncertain(self, uncertain: BTreeSet<String>) -> Self {
+        Self { uncertain, ..self }
     }
 
     /// The kind and version that a target means.
     pub fn resolve(&self, target: &Target) -> Result<&Served, Unresolved> {
         let key = (target.group.clone(), target.kind.clone());
         let Some(versions) = self.kinds.get(&key) else {
-            return Err(match self.complete {
+            return Err(match self.complete && !self.uncertain.contains(&target.group) {
                 true => Unresolved::NotInstalled(self.not_installed(target)),
                 false => Unresolved::Unknown,
             });
@@ -248,6 +255,8 @@ mod tests {
 
     #[test]
     fn nothing_is_called_missing_before_everything_was_read() {
+        let uncertain = catalog().with_uncertain(["metrics.x.io".to_owned()].into());
+        assert_eq!(uncertain.resolve(&target("metrics.x.io", None, "PodMetrics")), Err(Unresolved::Unknown));
         let empty = Catalog::default();
         assert_eq!(empty.resolve(&target("", Some("v1"), "Pod")), Err(Unresolved::Unknown));
     }

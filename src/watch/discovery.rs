@@ -51,7 +51,7 @@ struct State {
     /// Definitions may not be watched: discovery has to tell of them, too.
     blind: bool,
     /// What discovery said last.
-    discovered: Option<Vec<Served>>,
+    discovered: Option<Discovered>,
 }
 
 struct Definition {
@@ -120,8 +120,8 @@ async fn publish(shared: &Shared, catalog: watch::Sender<Arc<Catalog>>) {
             let state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
             let complete = state.discovered.is_some() && (state.listed || state.blind);
             let defined = state.definitions.values().flat_map(|definition| definition.served.iter().cloned());
-            let found = state.discovered.iter().flatten().cloned();
-            Catalog::new(complete, found, defined, &state.groups)
+            let found = state.discovered.clone().unwrap_or_default();
+            Catalog::new(complete, found.served, defined, &state.groups).with_uncertain(found.uncertain)
         };
         catalog.send_if_modified(|known| {
             let changed = **known != next;
@@ -141,7 +141,9 @@ async fn ask(settings: &Settings, shared: &Shared) {
     loop {
         match tokio::time::timeout(TIMEOUT, discover(&settings.client)).await {
             Ok(Ok(found)) => {
-                shared.state.lock().unwrap_or_else(PoisonError::into_inner).discovered = Some(found);
+                let mut state = shared.state.lock().unwrap_or_else(PoisonError::into_inner);
+                state.discovered = Some(found.after(state.discovered.take()));
+                drop(state);
                 shared.changed.notify_one();
                 last_error = None;
             }
@@ -168,20 +170,59 @@ async fn ask(settings: &Settings, shared: &Shared) {
     }
 }
 
-async fn discover(client: &Client) -> Result<Vec<Served>, kube::Error> {
-    let discovery = match Discovery::new(client.clone()).run_aggregated().await {
-        Ok(discovery) => discovery,
+/// What discovery said.
+#[derive(Debug, Clone, Default)]
+struct Discovered {
+    served: Vec<Served>,
+    /// Groups of which the API server could not learn everything: their own server does not answer.
+    uncertain: BTreeSet<String>,
+}
+
+async fn discover(client: &Client) -> Result<Discovered, kube::Error> {
+    let groups = match client.list_api_groups_aggregated().await {
+        Ok(groups) => groups,
         // Before Kubernetes 1.26 there is no aggregated form.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 406) => {
-            Discovery::new(client.clone()).run().await?
+            return discover_each(client).await;
         }
         Err(error) => return Err(error),
     };
-    let mut served = Vec::new();
+    let core = client.list_core_api_versions_aggregated().await?;
+    let mut discovered = Discovered::default();
+    for group in groups.items.into_iter().chain(core.items) {
+        let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+        for version in group.versions {
+            if version.freshness.as_deref() == Some("Stale") {
+                discovered.uncertain.insert(name.clone());
+            }
+            let api_version = version.version.unwrap_or_default();
+            let kinds = version.resources.into_iter().filter_map(|resource| {
+                Some(Served {
+                    group: name.clone(),
+                    version: api_version.clone(),
+                    kind: resource.response_kind?.kind.filter(|kind| !kind.is_empty())?,
+                    plural: resource.resource?,
+                    namespaced: resource.scope.as_deref() == Some("Namespaced"),
+                    watchable: [verbs::LIST, verbs::WATCH]
+                        .iter()
+                        .all(|verb| resource.verbs.iter().any(|v| v == verb)),
+                })
+            });
+            discovered.served.extend(kinds);
+        }
+    }
+    debug!(kinds = discovered.served.len(), uncertain = ?discovered.uncertain, "served kinds read");
+    Ok(discovered)
+}
+
+/// One request for each group and version.
+async fn discover_each(client: &Client) -> Result<Discovered, kube::Error> {
+    let discovery = Discovery::new(client.clone()).run().await?;
+    let mut discovered = Discovered::default();
     for group in discovery.groups() {
         for version in group.versions() {
             for (resource, capabilities) in group.versioned_resources(version) {
-                served.push(Served {
+                discovered.served.push(Served {
                     namespaced: capabilities.scope == Scope::Namespaced,
                     watchable: capabilities.supports_operation(verbs::LIST)
                         && capabilities.supports_operation(verbs::WATCH),
@@ -193,8 +234,23 @@ async fn discover(client: &Client) -> Result<Vec<Served>, kube::Error> {
             }
         }
     }
-    debug!(kinds = served.len(), "served kinds read");
-    Ok(served)
+    Ok(discovered)
+}
+
+impl Discovered {
+    /// Keeps what was known of groups that are uncertain now: that their server does not answer does not mean
+    /// that their kinds are gone.
+    fn after(mut self, before: Option<Discovered>) -> Self {
+        let same =
+            |a: &Served, b: &Served| (&a.group, &a.version, &a.kind) == (&b.group, &b.version, &b.kind);
+        for known in before.into_iter().flat_map(|before| before.served) {
+            if self.uncertain.contains(&known.group) && !self.served.iter().any(|served| same(served, &known))
+            {
+                self.served.push(known);
+            }
+        }
+        self
+    }
 }
 
 struct Definitions(Arc<Shared>);
@@ -313,6 +369,25 @@ mod tests {
             "spec":{{"group":"x.io","scope":"Namespaced","versions":[{{"name":"v1","served":true}},{{"name":"v2","served":{v2_served}}}]}},
             "status":{{"acceptedNames":{{"kind":"Route","plural":"routes"}},"conditions":[{{"type":"Established","status":"{established}"}}]}}}}"#
         ))
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_takes_no_kind_away() {
+        let metrics = Served {
+            group: "metrics.x.io".into(),
+            version: "v1".into(),
+            kind: "PodMetrics".into(),
+            plural: "pods".into(),
+            namespaced: true,
+            watchable: true,
+        };
+        let before = || Some(Discovered { served: vec![metrics.clone()], ..Discovered::default() });
+        let stale = Discovered { uncertain: ["metrics.x.io".to_owned()].into(), ..Discovered::default() };
+        assert_eq!(stale.after(before()).served, std::slice::from_ref(&metrics));
+        assert_eq!(Discovered::default().after(before()).served, [], "gone for good");
+        let again =
+            Discovered { served: vec![metrics.clone()], uncertain: ["metrics.x.io".to_owned()].into() };
+        assert_eq!(again.after(before()).served.len(), 1);
     }
 
     #[test]

@@ -352,6 +352,54 @@ spec:
     cluster.event("Parcel", "one", "FindingOpened", 1).await;
 }
 
+/// A group whose own server does not exist.
+const NOWHERE: &str = "
+apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.nowhere.example.io}
+spec:
+  group: nowhere.example.io
+  version: v1
+  groupPriorityMinimum: 100
+  versionPriority: 10
+  insecureSkipTLSVerify: true
+  service: {name: nobody, namespace: default}
+";
+
+#[tokio::test]
+async fn a_kind_whose_server_does_not_answer_does_not_pass_for_one_that_is_not_installed() {
+    let cluster = ControlPlane::start().await;
+    cluster.install_crds().await;
+    cluster.apply_yaml(NOWHERE).await;
+    let mut operator = patient(&cluster);
+    operator.wait_ready().await;
+    cluster
+        .apply_yaml(
+            "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: things}
+spec:
+  resources:
+  - {name: things, apiVersion: nowhere.example.io/v1, kind: Thing}
+  - {name: missing, apiVersion: apps/v1, kind: Missing}
+  rules: [{name: any, expression: 'true'}]
+",
+        )
+        .await;
+    let status = cluster
+        .status_when("things", "what is served has been read", |status| {
+            in_state(status, "missing", ResourceState::NotInstalled)
+        })
+        .await;
+    assert!(in_state(&status, "things", ResourceState::Syncing), "{:?}", status.resources);
+    assert_eq!(condition(&status, "Compliant").0, "Unknown");
+    cluster.kubectl(&["delete", "apiservice", "v1.nowhere.example.io"]).await;
+    cluster
+        .status_when("things", "it is not installed", |s| in_state(s, "things", ResourceState::NotInstalled))
+        .await;
+}
+
 #[tokio::test]
 async fn what_happened_in_a_history_that_was_compacted_is_noticed() {
     let mut cluster = ControlPlane::start().await;
