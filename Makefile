@@ -22,7 +22,8 @@ demo-down: ## End what "KEEP=1 make demo" left running
 
 .PHONY: test
 test: control-plane ## Every test, those against a real API server included
-	cargo test --locked
+	cargo test --locked --doc
+	cargo test --locked --tests
 
 .PHONY: check
 check: ## Format, lints, and whether generated files are up to date
