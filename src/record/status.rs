@@ -108,6 +108,10 @@ impl Recorder {
 
     fn next_due(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
+        if self.writes.len() >= CONCURRENT {
+            // The next write to end makes room; what is due before that would only be looked at again and again.
+            return far;
+        }
         self.entries.values().filter(|entry| !entry.busy).filter_map(|entry| entry.due).min().unwrap_or(far)
     }
 
