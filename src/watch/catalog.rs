@@ -25,20 +25,17 @@ pub struct Served {
 }
 
 impl Served {
-    /// `GROUP/VERSION`, or the version alone in the core group.
-    pub fn api_version(&self) -> String {
-        match self.group.as_str() {
-            "" => self.version.clone(),
-            group => format!("{group}/{}", self.version),
-        }
-    }
-
-    /// `PLURAL.VERSION.GROUP`, as `kubectl` takes it.
+    /// See [`resource_name`].
     pub fn display(&self) -> String {
-        match self.group.as_str() {
-            "" => format!("{}.{}", self.plural, self.version),
-            group => format!("{}.{}.{group}", self.plural, self.version),
-        }
+        resource_name(&self.plural, &self.version, &self.group)
+    }
+}
+
+/// `PLURAL.VERSION.GROUP`, as `kubectl` takes it; without the group in the core group.
+pub fn resource_name(plural: &str, version: &str, group: &str) -> String {
+    match group {
+        "" => format!("{plural}.{version}"),
+        group => format!("{plural}.{version}.{group}"),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::catalog::{Catalog, Served, Unresolved};
+use super::catalog::{Catalog, Served, Unresolved, resource_name};
 use crate::core::engine::Reader;
 use crate::core::policy::{PolicySet, Target};
 
@@ -52,12 +52,9 @@ impl WatchKey {
         }
     }
 
-    /// `PLURAL.VERSION.GROUP`: the label of metrics, and what status shows.
+    /// See [`resource_name`]: the label of metrics, and what status shows.
     pub fn resource(&self) -> String {
-        match self.group.as_str() {
-            "" => format!("{}.{}", self.plural, self.version),
-            group => format!("{}.{}.{group}", self.plural, self.version),
-        }
+        resource_name(&self.plural, &self.version, &self.group)
     }
 }
 
