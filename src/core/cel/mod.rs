@@ -22,16 +22,26 @@
 
 mod calls;
 mod charges;
+#[allow(dead_code)]
+mod code;
 mod compile;
+#[allow(dead_code)]
+mod cost;
 mod environment;
 mod error;
 mod evaluate;
 mod failure;
+#[allow(dead_code)]
+mod fault;
 mod functions;
 mod kept;
 mod kinds;
+#[allow(dead_code)]
+mod libraries;
 mod meter;
 mod names;
+#[allow(dead_code)]
+mod operators;
 mod parse;
 mod scope;
 mod shape;
@@ -39,6 +49,10 @@ mod stack;
 mod syntax;
 #[cfg(test)]
 mod tests;
+#[allow(dead_code)]
+mod types;
+#[allow(dead_code)]
+mod value;
 mod view;
 mod weight;
 
