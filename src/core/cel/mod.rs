@@ -20,27 +20,14 @@
 //! its own ([`with_large_stack`]); evaluating the deepest program takes 0.8 MiB, so that the 2 MiB of an ordinary
 //! thread do, in builds without optimisation as well.
 
-mod calls;
-mod charges;
-#[allow(dead_code)]
+mod check;
 mod code;
 mod compile;
-#[allow(dead_code)]
 mod cost;
-mod environment;
 mod error;
 mod evaluate;
-mod failure;
-#[allow(dead_code)]
 mod fault;
-mod functions;
-mod kept;
-mod kinds;
-#[allow(dead_code)]
 mod libraries;
-mod meter;
-mod names;
-#[allow(dead_code)]
 mod operators;
 mod parse;
 mod scope;
@@ -49,18 +36,16 @@ mod stack;
 mod syntax;
 #[cfg(test)]
 mod tests;
-#[allow(dead_code)]
 mod types;
-#[allow(dead_code)]
 mod value;
-mod view;
-mod weight;
 
-pub use compile::{Program, Want, compile};
+pub use compile::{Program, Want, Warning, check_types, compile};
 pub use error::{CompileError, EvalError, MAX_COMPILE_MESSAGE, MAX_EVAL_MESSAGE, Position, Text};
 pub use evaluate::{Bindings, Inputs, Variable};
 pub use scope::{Root, Scope};
 pub use stack::{LARGE_STACK, with_large_stack};
+pub use types::{ObjectType, Type};
+pub use value::Value;
 
 /// Most characters of an expression; the CRDs have the same number as `maxLength`.
 pub const MAX_EXPRESSION_LENGTH: usize = 4096;
@@ -68,10 +53,10 @@ pub const MAX_EXPRESSION_LENGTH: usize = 4096;
 pub const MAX_DEPTH: usize = 200;
 /// Most loops (`all`, `exists`, `map`, …) within one another.
 pub const MAX_LOOPS: usize = 4;
-/// Most steps of one evaluation: about one for each operation inside a loop and for each element or 10 bytes
-/// that are read, and several for each that is copied (see `weight.rs`). A loop is charged before it starts, as
-/// if it would not stop early, so the true work is less. Bounds one evaluation to about half a second and, with
-/// what it makes, to 100 MB.
-pub const MAX_STEPS: u64 = 10_000_000;
-/// Largest value of a variable, in the steps that copying it takes: a text of 1 MiB, or 65,536 numbers.
-pub const MAX_VARIABLE: u64 = 1 << 19;
+/// Most operations within one another when variables that read variables are taken together.
+pub const MAX_TOTAL_DEPTH: usize = 600;
+/// Most steps of one evaluation, counted as a kube-apiserver counts them (`PerCallLimit` in
+/// k8s.io/apiserver/pkg/apis/cel/config.go).
+pub const MAX_STEPS: u64 = 1_000_000;
+/// Most steps of all evaluations of a policy for one object (`RuntimeCELCostBudget` there).
+pub const MAX_POLICY_STEPS: u64 = 10_000_000;

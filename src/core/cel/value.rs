@@ -139,6 +139,14 @@ impl<'a> Map<'a> {
         self.len() == 0
     }
 
+    /// The entry at `n`, in the order of the map.
+    pub fn at(&self, n: usize) -> Option<(Value<'a>, Value<'a>)> {
+        match self {
+            Self::Tree(entries) => entries.get(n).map(|(key, node)| (Value::Str(Str::Tree(key)), node.into())),
+            Self::Made(entries) => entries.get(n).map(|(key, value)| (key.clone().into(), value.clone())),
+        }
+    }
+
     /// The value under a text.
     pub fn field(&self, name: &str) -> Option<Value<'a>> {
         match self {
@@ -159,15 +167,8 @@ impl<'a> Map<'a> {
     }
 
     /// The entries.
-    pub fn iter(&self) -> Box<dyn Iterator<Item = (Value<'a>, Value<'a>)> + '_> {
-        match self {
-            Self::Tree(entries) => {
-                Box::new(entries.iter().map(|(key, node)| (Value::Str(Str::Tree(key)), Value::from(node))))
-            }
-            Self::Made(entries) => {
-                Box::new(entries.iter().map(|(key, value)| (key.clone().into(), value.clone())))
-            }
-        }
+    pub fn iter(&self) -> impl Iterator<Item = (Value<'a>, Value<'a>)> + '_ {
+        (0..self.len()).filter_map(|n| self.at(n))
     }
 }
 

@@ -102,6 +102,19 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
     DECLARED.keys().copied()
 }
 
+/// Whether functions have names that begin with this and a dot.
+pub(super) fn is_namespace(name: &str) -> bool {
+    ["cel"].into_iter().chain(names().filter_map(|known| known.split_once('.').map(|(first, _)| first))).any(|n| n == name)
+}
+
+/// A regular expression that is written out, ready to be matched.
+///
+/// # Errors
+/// Why it is not one.
+pub(super) fn prepare_pattern(pattern: &str) -> Result<Value<'static>, String> {
+    Ok(Value::text(pattern))
+}
+
 /// Types that expressions may write by name, as in `type(x) == net.IP`.
 pub(super) fn type_named(name: &str) -> Option<(&'static str, Type)> {
     let own = LIBRARIES.iter().flat_map(|library| library.types).find(|known| **known == name);
