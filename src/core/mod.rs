@@ -12,6 +12,7 @@ pub mod hash;
 pub mod labels;
 pub mod ledger;
 pub mod near;
+pub mod paths;
 pub mod policy;
 pub mod project;
 pub mod rules;

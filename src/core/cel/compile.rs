@@ -7,6 +7,7 @@ use super::check::{self, Checked};
 use super::code::Code;
 use super::error::{CompileError, Position, Text};
 use super::parse::{self, Parsed};
+use super::reads::{self, Reads, Traced};
 use super::scope::{Root, Roots, Scope};
 use super::shape;
 use super::stack::with_large_stack;
@@ -38,6 +39,8 @@ struct Compiled {
     variables: Vec<String>,
     slots: usize,
     depth: usize,
+    reads: Reads,
+    traced: Traced,
 }
 
 impl Program {
@@ -59,6 +62,16 @@ impl Program {
     /// The type it comes out as; dyn where only the object can tell.
     pub fn result(&self) -> &Type {
         &self.0.result
+    }
+
+    /// The fields it reads, through the variables that it reads as well.
+    pub fn reads(&self) -> &Reads {
+        &self.0.reads
+    }
+
+    /// What its value may be a part of.
+    pub(super) fn traced(&self) -> &Traced {
+        &self.0.traced
     }
 
     pub(super) fn code(&self) -> &Code {
@@ -107,6 +120,7 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
     let mut variables: Vec<String> =
         checked.variables.iter().map(|place| scope.variable_name(*place).to_owned()).collect();
     variables.sort();
+    let (reads, traced) = reads::trace(&checked.code, &scope.traced());
     let compiled = Compiled {
         source: source.to_owned(),
         code: checked.code,
@@ -115,6 +129,8 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
         variables,
         slots: checked.slots,
         depth,
+        reads,
+        traced,
     };
     Ok(Program(Arc::new(compiled)))
 }

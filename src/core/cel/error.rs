@@ -309,13 +309,17 @@ pub enum EvalError {
         reason: Text,
     },
     /// More work than one evaluation may do.
-    #[error("too costly: takes more than {max} steps; narrow its lists down and make its texts shorter first")]
+    #[error(
+        "too costly: takes more than {max} steps; narrow its lists down and make its texts shorter first"
+    )]
     TooCostly {
         /// The budget, [`super::MAX_STEPS`].
         max: u64,
     },
     /// More work than all expressions of a policy may do for one object.
-    #[error("too costly: the expressions of the policy take more than {max} steps for one object; split the policy")]
+    #[error(
+        "too costly: the expressions of the policy take more than {max} steps for one object; split the policy"
+    )]
     PolicyTooCostly {
         /// The budget, [`super::MAX_POLICY_STEPS`].
         max: u64,

@@ -77,7 +77,9 @@ impl<'a> Bindings<'a> {
         match result {
             Ok(value) => Ok(value),
             Err(Fault::Error(error)) => Err(*error),
-            Err(Fault::Budget) if budget < MAX_STEPS => Err(EvalError::PolicyTooCostly { max: MAX_POLICY_STEPS }),
+            Err(Fault::Budget) if budget < MAX_STEPS => {
+                Err(EvalError::PolicyTooCostly { max: MAX_POLICY_STEPS })
+            }
             Err(Fault::Budget) => Err(EvalError::TooCostly { max: MAX_STEPS }),
         }
     }
@@ -428,7 +430,13 @@ impl<'a> Run<'_, 'a> {
     }
 
     #[inline(never)]
-    fn optional_map(&mut self, operand: &Code, slot: usize, body: &Code, flat: bool) -> Result<Value<'a>, Fault> {
+    fn optional_map(
+        &mut self,
+        operand: &Code,
+        slot: usize,
+        body: &Code,
+        flat: bool,
+    ) -> Result<Value<'a>, Fault> {
         match self.eval(operand)? {
             Value::Optional(None) => Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => {
@@ -452,7 +460,11 @@ fn held(value: Value<'_>) -> Result<Option<Value<'_>>, Fault> {
     }
 }
 
-fn insert<'a>(made: &mut BTreeMap<Key<'a>, Value<'a>>, key: &Value<'a>, value: Value<'a>) -> Result<(), Fault> {
+fn insert<'a>(
+    made: &mut BTreeMap<Key<'a>, Value<'a>>,
+    key: &Value<'a>,
+    value: Value<'a>,
+) -> Result<(), Fault> {
     let Some(new) = Key::new(key) else {
         return Err(Fault::new(format!("unsupported key type: {}", key.type_name())));
     };
@@ -465,7 +477,9 @@ fn insert<'a>(made: &mut BTreeMap<Key<'a>, Value<'a>>, key: &Value<'a>, value: V
 /// What reading two texts costs; 1 for anything else.
 fn text_cost(a: &Value<'_>, b: &Value<'_>, of: fn(u64, u64) -> u64) -> u64 {
     match (a, b) {
-        (Value::Str(_), Value::Str(_)) | (Value::Bytes(_), Value::Bytes(_)) => of(a.size(), b.size()).div_ceil(10),
+        (Value::Str(_), Value::Str(_)) | (Value::Bytes(_), Value::Bytes(_)) => {
+            of(a.size(), b.size()).div_ceil(10)
+        }
         _ => 1,
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::compile::Program;
+use super::reads::{Reads, Traced};
 use super::types::{ObjectType, Type};
 
 /// A name that an object is bound to while it is judged.
@@ -69,6 +70,8 @@ struct Declared {
     name: String,
     result: Type,
     depth: usize,
+    /// What it reads, and what its value may be a part of.
+    traced: (Reads, Traced),
 }
 
 impl Scope {
@@ -87,11 +90,17 @@ impl Scope {
     /// Lets expressions that are compiled from here on read `variables.NAME`. Bindings must have the variables in
     /// the order in which they are declared.
     pub fn declare(&mut self, name: &str, program: &Program) {
-        self.declare_as(name, program.result().clone(), program.depth());
+        self.variables.push(Declared {
+            name: name.to_owned(),
+            result: program.result().clone(),
+            depth: program.depth(),
+            traced: (program.reads().clone(), program.traced().clone()),
+        });
     }
 
-    pub(super) fn declare_as(&mut self, name: &str, result: Type, depth: usize) {
-        self.variables.push(Declared { name: name.to_owned(), result, depth });
+    /// Declares a variable of which only the type matters.
+    pub fn declare_type(&mut self, name: &str, result: Type) {
+        self.variables.push(Declared { name: name.to_owned(), result, depth: 0, traced: Default::default() });
     }
 
     pub(super) fn has(&self, root: Root) -> bool {
@@ -115,6 +124,11 @@ impl Scope {
 
     pub(super) fn variable_name(&self, place: usize) -> &str {
         self.variables.get(place).map_or("", |known| &known.name)
+    }
+
+    /// What the variables read, in the order of declaration.
+    pub(super) fn traced(&self) -> Vec<(Reads, Traced)> {
+        self.variables.iter().map(|known| known.traced.clone()).collect()
     }
 
     /// How deep evaluating the variable goes.
@@ -167,10 +181,8 @@ static NAMESPACE: LazyLock<Type> = LazyLock::new(|| {
             ("reason", Type::String),
         ],
     );
-    let status = object(
-        "namespaceObject.status",
-        &[("conditions", Type::list(condition)), ("phase", Type::String)],
-    );
+    let status =
+        object("namespaceObject.status", &[("conditions", Type::list(condition)), ("phase", Type::String)]);
     let spec = object("namespaceObject.spec", &[("finalizers", texts)]);
     object("namespaceObject", &[("metadata", metadata), ("spec", spec), ("status", status)])
 });

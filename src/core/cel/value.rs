@@ -142,7 +142,9 @@ impl<'a> Map<'a> {
     /// The entry at `n`, in the order of the map.
     pub fn at(&self, n: usize) -> Option<(Value<'a>, Value<'a>)> {
         match self {
-            Self::Tree(entries) => entries.get(n).map(|(key, node)| (Value::Str(Str::Tree(key)), node.into())),
+            Self::Tree(entries) => {
+                entries.get(n).map(|(key, node)| (Value::Str(Str::Tree(key)), node.into()))
+            }
             Self::Made(entries) => entries.get(n).map(|(key, value)| (key.clone().into(), value.clone())),
         }
     }

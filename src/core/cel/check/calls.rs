@@ -124,7 +124,8 @@ impl Checker<'_> {
 
     fn function(&mut self, call: &CallExpr, at: Position) -> Part {
         // `a.b.c()` is a function of that name, or a call of `c` on `a.b`.
-        let qualified = call.target.as_deref().and_then(qualified_name).map(|q| format!("{q}.{}", call.func_name));
+        let qualified =
+            call.target.as_deref().and_then(qualified_name).map(|q| format!("{q}.{}", call.func_name));
         let namespaced = qualified.as_deref().and_then(libraries::find);
         let (declared, target) = match (namespaced, &call.target) {
             (Some(declared), _) => (declared, None),
@@ -165,7 +166,8 @@ impl Checker<'_> {
         if let Some(fault) = prepare_pattern(&candidates, &mut args) {
             return self.fault(CompileError::Syntax { at, message: Text::bounded(&fault, MAX_LISTING) });
         }
-        let literal = matches!((declared.name, args.as_slice()), ("duration" | "timestamp", [Code::Constant(_)]));
+        let literal =
+            matches!((declared.name, args.as_slice()), ("duration" | "timestamp", [Code::Constant(_)]));
         let code = fold(Code::Call(Box::new(Call { name: declared.name, candidates, args })));
         if literal && !matches!(code, Code::Constant(_)) {
             let form = match declared.name {
@@ -213,7 +215,9 @@ impl Checker<'_> {
             }
         }
         let name = match call.target.as_deref().map(|target| &target.expr) {
-            Some(Expr::Ident(first)) if libraries::is_namespace(first) => qualified.unwrap_or(&call.func_name),
+            Some(Expr::Ident(first)) if libraries::is_namespace(first) => {
+                qualified.unwrap_or(&call.func_name)
+            }
             _ => &call.func_name,
         };
         let known = libraries::names().filter(|name| !name.contains('@'));

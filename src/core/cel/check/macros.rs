@@ -17,8 +17,14 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("existsOne", "list.existsOne(x, condition) or map.existsOne(key, value, condition)"),
     ("map", "list.map(x, value) or list.map(x, condition, value)"),
     ("filter", "list.filter(x, condition)"),
-    ("transformList", "map.transformList(key, value, result) or map.transformList(key, value, condition, result)"),
-    ("transformMap", "map.transformMap(key, value, result) or map.transformMap(key, value, condition, result)"),
+    (
+        "transformList",
+        "map.transformList(key, value, result) or map.transformList(key, value, condition, result)",
+    ),
+    (
+        "transformMap",
+        "map.transformMap(key, value, result) or map.transformMap(key, value, condition, result)",
+    ),
     ("transformMapEntry", "map.transformMapEntry(key, value, {newKey: newValue})"),
     ("sortBy", "list.sortBy(x, key)"),
     ("optMap", "optional.optMap(x, value)"),
@@ -38,8 +44,12 @@ impl Checker<'_> {
         let args = call.args.as_slice();
         match (call.func_name.as_str(), call.target.as_deref(), args) {
             ("has", None, [field]) => Some(self.has(field)),
-            ("bind", _, [name, value, body]) if namespace == Some("cel") => Some(self.bound(name, value, body)),
-            ("greatest", _, [_, ..]) if namespace == Some("math") => Some(self.extreme("math.@max", args, at)),
+            ("bind", _, [name, value, body]) if namespace == Some("cel") => {
+                Some(self.bound(name, value, body))
+            }
+            ("greatest", _, [_, ..]) if namespace == Some("math") => {
+                Some(self.extreme("math.@max", args, at))
+            }
             ("least", _, [_, ..]) if namespace == Some("math") => Some(self.extreme("math.@min", args, at)),
             ("optMap", Some(target), [name, body]) => Some(self.optional_map(target, name, body, false)),
             ("optFlatMap", Some(target), [name, body]) => Some(self.optional_map(target, name, body, true)),
@@ -70,7 +80,8 @@ impl Checker<'_> {
     fn has(&mut self, argument: &IdedExpr) -> Part {
         let at = self.places.of(argument.id);
         let Expr::Select(select) = &argument.expr else {
-            let message = Text::bounded("has() wants a field, as in has(object.spec.field)", super::MAX_LISTING);
+            let message =
+                Text::bounded("has() wants a field, as in has(object.spec.field)", super::MAX_LISTING);
             return self.fault(CompileError::Syntax { at, message });
         };
         if self.is_name(&select.operand, "variables") {
@@ -184,7 +195,9 @@ impl Checker<'_> {
 
     fn loop_call(&mut self, name: &str, target: &IdedExpr, args: &[IdedExpr]) -> Option<Part> {
         let two = match (name, args.len()) {
-            ("all" | "exists" | "existsOne" | "exists_one" | "filter" | "sortBy", 2) | ("map", 2 | 3) => false,
+            ("all" | "exists" | "existsOne" | "exists_one" | "filter" | "sortBy", 2) | ("map", 2 | 3) => {
+                false
+            }
             ("all" | "exists" | "existsOne", 3) => true,
             ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => true,
             _ => return None,
@@ -246,7 +259,10 @@ impl Checker<'_> {
             "sortBy" => {
                 let (key, own) = self.expr(&args[0]);
                 let own = self.types.settle(&own);
-                if matches!(own, Type::List(_) | Type::Map(..) | Type::Object(_) | Type::Null | Type::Optional(_)) {
+                if matches!(
+                    own,
+                    Type::List(_) | Type::Map(..) | Type::Object(_) | Type::Null | Type::Optional(_)
+                ) {
                     let (got, want) = (Text::word(&own.describe()), Text::word("a value that has an order"));
                     self.fault(CompileError::Mismatch { got, want, at: self.places.of(args[0].id) });
                 }
@@ -285,8 +301,10 @@ impl Checker<'_> {
         match &expr.expr {
             Expr::Ident(name) if !name.starts_with('.') => Some(name.clone()),
             _ => {
-                let message =
-                    Text::bounded("the first argument must be a name, as in list.all(x, …)", super::MAX_LISTING);
+                let message = Text::bounded(
+                    "the first argument must be a name, as in list.all(x, …)",
+                    super::MAX_LISTING,
+                );
                 self.fault(CompileError::Syntax { at: self.places.of(expr.id), message });
                 None
             }

@@ -146,7 +146,8 @@ impl Checker<'_> {
         if self.is_name(&select.operand, "variables") {
             return self.variable(&select.field, at);
         }
-        if let Some(type_value) = dotted(select).filter(|(first, _)| !self.is_local(first)).and_then(|(_, n)| type_named(&n))
+        if let Some(type_value) =
+            dotted(select).filter(|(first, _)| !self.is_local(first)).and_then(|(_, n)| type_named(&n))
         {
             return type_value;
         }
@@ -262,7 +263,11 @@ impl Checker<'_> {
         let (inner, is_optional) = self.types.resolve(&own).unwrap_optional();
         if !is_optional && !inner.is_dyn_or_error() {
             let got = Text::word(&inner.describe());
-            self.fault(CompileError::Mismatch { got, want: Text::word("an optional"), at: self.places.of(expr.id) });
+            self.fault(CompileError::Mismatch {
+                got,
+                want: Text::word("an optional"),
+                at: self.places.of(expr.id),
+            });
         }
         (code, inner)
     }

@@ -76,7 +76,13 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// `all` is decided by a false, `exists` by a true, whatever the others do.
-    fn decide(&mut self, repeated: &Loop, range: &Range<'a>, condition: &Code, decisive: bool) -> Result<Value<'a>, Fault> {
+    fn decide(
+        &mut self,
+        repeated: &Loop,
+        range: &Range<'a>,
+        condition: &Code,
+        decisive: bool,
+    ) -> Result<Value<'a>, Fault> {
         let mut failed = None;
         self.meter.charge(1)?;
         for n in 0..range.len() {
@@ -97,7 +103,12 @@ impl<'a> Run<'_, 'a> {
         failed.map_or(Ok(Value::Bool(!decisive)), Err)
     }
 
-    fn exists_one(&mut self, repeated: &Loop, range: &Range<'a>, condition: &Code) -> Result<Value<'a>, Fault> {
+    fn exists_one(
+        &mut self,
+        repeated: &Loop,
+        range: &Range<'a>,
+        condition: &Code,
+    ) -> Result<Value<'a>, Fault> {
         let mut found = 0;
         self.meter.charge(2)?;
         for n in 0..range.len() {

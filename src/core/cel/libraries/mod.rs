@@ -104,7 +104,10 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 
 /// Whether functions have names that begin with this and a dot.
 pub(super) fn is_namespace(name: &str) -> bool {
-    ["cel"].into_iter().chain(names().filter_map(|known| known.split_once('.').map(|(first, _)| first))).any(|n| n == name)
+    ["cel"]
+        .into_iter()
+        .chain(names().filter_map(|known| known.split_once('.').map(|(first, _)| first)))
+        .any(|n| n == name)
 }
 
 /// A regular expression that is written out, ready to be matched.

@@ -233,19 +233,3 @@ fn no_error_repeats_what_a_secret_holds() {
         assert!(!fault(source, &secret).contains("hunter2"), "{source}");
     }
 }
-
-#[test]
-fn every_function_in_the_table_exists() {
-    // Called with what no overload takes, a function that exists complains about types.
-    for function in super::super::functions::FUNCTIONS {
-        if function.name.contains('@') {
-            continue; // made by macros, which other tests use
-        }
-        let args =
-            vec!["optional.none"; function.args.1].join("(), ") + if function.args.1 > 0 { "()" } else { "" };
-        let target = if function.member { "type(1)." } else { "" };
-        let source = format!("dyn({target}{}({args})) == 1 || object.missing", function.name);
-        let message = fault(&source, &pod());
-        assert!(!message.contains("there is no"), "{source}: {message}");
-    }
-}
