@@ -165,7 +165,10 @@ impl Server {
         let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
         if let Err(status) = self.send(None, Method::POST, policies, &policy).await {
             assert_eq!(status.code, 422, "{}: {}", case.id, status.message);
-            return Some(Verdict::Rejected(status.message));
+            let reason = ["compilation failed: ", "Internal error: ", "must evaluate ", "is invalid: "]
+                .iter()
+                .find_map(|mark| Some(&status.message[status.message.find(mark)?..]));
+            return Some(Verdict::Rejected(reason.unwrap_or(&status.message).to_owned()));
         }
         let binding = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -205,9 +208,9 @@ impl Server {
         let Some((_, message)) = status.message.split_once(&denied) else {
             panic!("{name}: {} {}", status.code, status.message);
         };
-        match message {
-            _ if message.contains("resulted in error: ") => Verdict::Error(message.to_owned()),
-            _ => Verdict::Violation(message.to_owned()),
+        match message.split_once("' resulted in error: ") {
+            Some((_, why)) => Verdict::Error(why.to_owned()),
+            None => Verdict::Violation(message.to_owned()),
         }
     }
 
