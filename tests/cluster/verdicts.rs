@@ -15,6 +15,11 @@ use crate::support::{ControlPlane, custom_kind, eventually};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
+/// Policies that stand at once: each request is checked against the condition of all of them, so that twice as many
+/// cases would take four times as long.
+const BATCH: usize = 300;
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
+const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
 /// All policies are compiled by then, on a machine that compiles other things at the same time.
 const IN_FORCE: Duration = Duration::from_secs(180);
 
@@ -66,38 +71,46 @@ impl Server {
                 truth.subjects.insert(subject, Stored { object, old_object, namespace: None });
             }
         }
-        let numbered = || data.cases.iter().enumerate();
-        let creations = stream::iter(numbered()).map(|(n, case)| {
-            let stored = &live[&case.subject.to_string()];
-            async move {
-                let rejected = self.create(&format!("case-{n}"), case, stored).await;
-                if rejected.is_none() && !case.rule.match_conditions.is_empty() {
-                    assert_eq!(self.create(&reached(n), &always_false(case), stored).await, None);
-                }
-                rejected
+        for (n, cases) in data.cases.chunks(BATCH).enumerate() {
+            truth.verdicts.extend(self.verdicts(n * BATCH, cases, &live).await);
+        }
+        truth
+    }
+
+    /// Asks about the cases from number `first` on: makes their policies, waits for them, changes the objects,
+    /// deletes the policies. Those of one batch may still be in force in the next, so that no name is used twice.
+    async fn verdicts(
+        &self,
+        first: usize,
+        cases: &[Case],
+        live: &BTreeMap<String, Stored>,
+    ) -> Vec<(String, Verdict)> {
+        let numbered = || (first..).zip(cases).map(|(n, case)| (n, case, &live[&case.subject.to_string()]));
+        let creations = stream::iter(numbered()).map(|(n, case, stored)| async move {
+            let rejected = self.create(&format!("case-{n}"), case, stored).await;
+            if rejected.is_none() && !case.rule.match_conditions.is_empty() {
+                assert_eq!(self.create(&reached(n), &always_false(case), stored).await, None);
             }
+            rejected
         });
         let created: Vec<Option<Verdict>> = creations.buffered(AT_ONCE).collect().await;
-        self.wait_until_in_force(data, &live).await;
-        let asked = stream::iter(numbered().zip(created)).map(|((n, case), rejected)| {
-            let stored = &live[&case.subject.to_string()];
-            async move {
-                let verdict = match rejected {
-                    Some(rejected) => rejected,
-                    None => self.ask(&format!("case-{n}"), &case.subject, stored).await,
-                };
-                let conditional = verdict == Verdict::Compliant && !case.rule.match_conditions.is_empty();
-                let verdict = match conditional {
-                    true if self.ask(&reached(n), &case.subject, stored).await == Verdict::Compliant => {
-                        Verdict::Skipped
-                    }
-                    _ => verdict,
-                };
-                (case.id.clone(), verdict)
-            }
+        self.wait_until_in_force(&format!("last-{first}"), &cases[0], live).await;
+        let asked = stream::iter(numbered().zip(created)).map(|((n, case, stored), rejected)| async move {
+            let verdict = match rejected {
+                Some(rejected) => rejected,
+                None => self.ask(&format!("case-{n}"), &case.subject, stored).await,
+            };
+            let conditional = verdict == Verdict::Compliant && !case.rule.match_conditions.is_empty();
+            let verdict = match conditional {
+                true if self.ask(&reached(n), &case.subject, stored).await == Verdict::Compliant => Verdict::Skipped,
+                _ => verdict,
+            };
+            (case.id.clone(), verdict)
         });
-        truth.verdicts = asked.buffered(AT_ONCE).collect().await;
-        truth
+        let verdicts = asked.buffered(AT_ONCE).collect().await;
+        self.must(Method::DELETE, BINDINGS, &Value::Null).await;
+        self.must(Method::DELETE, POLICIES, &Value::Null).await;
+        verdicts
     }
 
     async fn namespaces(&self, data: &Data) -> BTreeMap<String, Value> {
@@ -162,8 +175,7 @@ impl Server {
                 }],
             },
         });
-        let policies = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
-        if let Err(status) = self.send(None, Method::POST, policies, &policy).await {
+        if let Err(status) = self.send(None, Method::POST, POLICIES, &policy).await {
             assert_eq!(status.code, 422, "{}: {}", case.id, status.message);
             let reason = ["compilation failed: ", "Internal error: ", "must evaluate ", "is invalid: "]
                 .iter()
@@ -176,20 +188,18 @@ impl Server {
             "metadata": {"name": name},
             "spec": {"policyName": name, "validationActions": ["Deny"]},
         });
-        let bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
-        self.must(Method::POST, bindings, &binding).await;
+        self.must(Method::POST, BINDINGS, &binding).await;
         None
     }
 
     /// A policy is in force a moment after it was created, and those before it are by then.
-    async fn wait_until_in_force(&self, data: &Data, live: &BTreeMap<String, Stored>) {
-        let first = data.cases.first().unwrap_or_else(|| panic!("no cases"));
-        let case = Case { rule: Rule::default(), ..always_false(first) };
-        let case = always_false(&case);
-        let stored = &live[&case.subject.to_string()];
-        assert_eq!(self.create("last", &case, stored).await, None);
+    async fn wait_until_in_force(&self, name: &str, case: &Case, live: &BTreeMap<String, Stored>) {
+        let rule = Rule { expression: "false".to_owned(), ..Rule::default() };
+        let last = Case { rule, ..case.clone() };
+        let stored = &live[&last.subject.to_string()];
+        assert_eq!(self.create(name, &last, stored).await, None);
         eventually("the last policy is in force", IN_FORCE, async || {
-            match self.ask("last", &case.subject, stored).await {
+            match self.ask(name, &last.subject, stored).await {
                 Verdict::Violation(_) => Ok(()),
                 other => Err(other.to_string()),
             }
