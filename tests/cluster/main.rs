@@ -13,4 +13,5 @@ mod harness;
 mod install;
 mod replicas;
 mod resilience;
+mod verdicts;
 mod watching;

@@ -1,0 +1,88 @@
+//! What this program says: the policy is compiled as the operator compiles it, and judged by its rules.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use polywatch::core::cel::{Bindings, Inputs};
+use polywatch::core::finding::PolicyKey;
+use polywatch::core::project::{Paths, ProjectedObject, Projection};
+use polywatch::core::rules;
+use polywatch::core::tree::Node;
+use polywatch::policy::compile;
+use serde_json::{Value, json};
+
+use super::truth::Stored;
+use super::{Case, Verdict};
+
+/// The message of a rule that names none: the API server's own default repeats the expression.
+pub const MESSAGE: &str = "the rule is not satisfied";
+
+/// What we say of a case, given the objects as the API server has them.
+pub fn judge(case: &Case, stored: &Stored) -> Verdict {
+    let (kind, api_version) = stored.kind();
+    let rule = &case.rule;
+    let spec = json!({
+        "resources": [{"name": "all", "apiVersion": api_version, "kind": kind}],
+        "variables": rule.variables,
+        "matchConditions": rule.match_conditions,
+        "rules": [{
+            "name": "case",
+            "expression": rule.expression,
+            "message": rule.message.as_deref().unwrap_or(MESSAGE),
+            "messageExpression": rule.message_expression,
+        }],
+    });
+    let spec = serde_json::from_value(spec).unwrap_or_else(|error| panic!("{}: {error}", case.id));
+    let policy = compile(PolicyKey("case".into()), "uid".into(), 1, &spec);
+    if let Some(problem) = policy.problems.first() {
+        return Verdict::Rejected(format!("{}: {}", problem.field, problem.message));
+    }
+    let object = stored.object.as_ref().map(projected);
+    let old_object = stored.old_object.as_ref().map(projected);
+    let namespace_object = stored.namespace.as_ref().map(projected);
+    let request = node(&stored.request(case.subject.operation()));
+    let mut bindings = Bindings::new(Inputs {
+        object: object.as_ref().map(ProjectedObject::root),
+        old_object: old_object.as_ref().map(ProjectedObject::root),
+        namespace_object: namespace_object.as_ref().map(ProjectedObject::root),
+        request: Some(&request),
+        now: Timestamp::UNIX_EPOCH,
+        variables: &policy.variables,
+    });
+    let conditions: Vec<_> =
+        policy.match_conditions.iter().map(|c| c.program.evaluate_bool(&mut bindings)).collect();
+    if conditions.contains(&Ok(false)) {
+        return Verdict::Skipped;
+    }
+    if let Some(error) = conditions.into_iter().find_map(Result::err) {
+        return Verdict::Error(error.to_string());
+    }
+    match policy.rules[0].judge(&mut bindings) {
+        Some(rules::Verdict::Compliant) => Verdict::Compliant,
+        Some(rules::Verdict::Violation(message)) => Verdict::Violation(message.to_string()),
+        Some(rules::Verdict::Error(error)) => Verdict::Error(error.to_string()),
+        None => Verdict::Rejected("not in force".to_owned()),
+    }
+}
+
+fn projected(object: &Value) -> ProjectedObject {
+    let text = |key: &str| object[key].as_str().unwrap_or_default();
+    let projection = Projection::new(Paths::whole(), text("apiVersion"), text("kind"));
+    projection.decode(object).unwrap_or_else(|error| panic!("{object}: {error}"))
+}
+
+/// A value that is no object of Kubernetes.
+fn node(value: &Value) -> Node {
+    match value {
+        Value::Null => Node::Null,
+        Value::Bool(value) => Node::Bool(*value),
+        Value::Number(number) => number
+            .as_i64()
+            .map_or_else(|| Node::Double(number.as_f64().unwrap_or(f64::NAN)), Node::Int),
+        Value::String(text) => Node::Str(text.as_str().into()),
+        Value::Array(items) => Node::List(items.iter().map(node).collect()),
+        Value::Object(entries) => {
+            Node::Map(entries.iter().map(|(key, value)| (Arc::from(key.as_str()), node(value))).collect())
+        }
+    }
+}

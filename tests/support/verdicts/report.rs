@@ -1,0 +1,86 @@
+//! Compares what we say with what the API server said, and says so theme by theme.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+use serde::Deserialize;
+
+use super::{Case, Data, Verdict, folder, ours, truth::Truth};
+
+/// Cases in which we differ, all for one reason.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Difference {
+    /// A few words.
+    pub title: String,
+    /// Why, and what it means for a user.
+    pub reason: String,
+    /// Ids of cases.
+    pub cases: BTreeSet<String>,
+}
+
+/// What is in `differences.yaml`.
+pub fn differences() -> Vec<Difference> {
+    let path = folder().join("differences.yaml");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Cases on which we and the API server do not say the same.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// For each theme: cases, and disagreements that nobody explained.
+    pub themes: BTreeMap<String, (usize, Vec<String>)>,
+    /// What is explained in `differences.yaml` or by `extension:`, but is not so.
+    pub untrue: Vec<String>,
+}
+
+impl Report {
+    /// Judges every case.
+    pub fn new(data: &Data, truth: &Truth) -> Report {
+        let mut explained: BTreeSet<String> =
+            differences().into_iter().flat_map(|difference| difference.cases).collect();
+        let mut report = Report::default();
+        for case in &data.cases {
+            let (server, ours) = (truth.verdict(case), ours::judge(case, &truth.stored(case)));
+            let (cases, wrong) = report.themes.entry(case.theme.clone()).or_default();
+            *cases += 1;
+            if explained.remove(&case.id) {
+                if server.agrees(&ours) {
+                    report.untrue.push(format!("no longer a difference: {}", case.id));
+                }
+            } else if case.extension.is_some() {
+                if !matches!(server, Verdict::Rejected(_)) {
+                    report.untrue.push(format!("no extension, the API server says {server}: {}", case.id));
+                }
+                if matches!(ours, Verdict::Rejected(_) | Verdict::Error(_)) {
+                    wrong.push(line(case, "an extension", &ours));
+                }
+            } else if !server.agrees(&ours) {
+                wrong.push(line(case, &format!("the API server says {server}"), &ours));
+            }
+        }
+        report.untrue.extend(explained.into_iter().map(|id| format!("no such case: {id}")));
+        report
+    }
+
+    /// How many disagreements nobody explained.
+    pub fn disagreements(&self) -> usize {
+        self.themes.values().map(|(_, wrong)| wrong.len()).sum()
+    }
+
+    /// All of it, for people.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (theme, (cases, wrong)) in &self.themes {
+            let _ = writeln!(text, "{theme}: {} of {cases} agree", cases - wrong.len());
+            wrong.iter().for_each(|line| _ = writeln!(text, "{line}"));
+        }
+        self.untrue.iter().for_each(|line| _ = writeln!(text, "{line}"));
+        text
+    }
+}
+
+fn line(case: &Case, server: &str, ours: &Verdict) -> String {
+    format!("  {}\n    {server}\n    we say {ours}", case.id)
+}
