@@ -284,15 +284,13 @@ impl<'a> Run<'_, 'a> {
         }
     }
 
+    /// What is no map has no field either.
     #[inline(never)]
     fn has(&mut self, operand: &Code, field: &str) -> Result<Value<'a>, Fault> {
-        match self.eval(operand)? {
-            Value::Map(map) => Ok(self.field(&map, field)?.is_some().into()),
-            optional @ Value::Optional(_) => match self.field_if_there(&optional, field)? {
-                Value::Optional(inner) => Ok(inner.is_some().into()),
-                _ => Ok(false.into()),
-            },
-            other => Err(no_fields(&other)),
+        let operand = self.eval(operand)?;
+        match self.field_if_there(&operand, field)? {
+            Value::Optional(inner) => Ok(inner.is_some().into()),
+            _ => Ok(false.into()),
         }
     }
 
@@ -306,12 +304,11 @@ impl<'a> Run<'_, 'a> {
     fn field_if_there(&mut self, operand: &Value<'a>, field: &str) -> Result<Value<'a>, Fault> {
         let map = match operand {
             Value::Map(map) => map,
-            Value::Optional(None) => return Ok(Value::Optional(None)),
             Value::Optional(Some(inner)) => match &**inner {
                 Value::Map(map) => map,
-                other => return Err(no_fields(other)),
+                _ => return Ok(Value::Optional(None)),
             },
-            other => return Err(no_fields(other)),
+            _ => return Ok(Value::Optional(None)),
         };
         Ok(Value::Optional(self.field(map, field)?.map(Into::into)))
     }
@@ -423,7 +420,8 @@ impl<'a> Run<'_, 'a> {
         for entry in entries {
             let (key, value) = (self.eval(&entry.key)?, self.eval(&entry.value)?);
             let Some(value) = (if entry.optional { held(value)? } else { Some(value) }) else { continue };
-            insert(&mut made, &key, value)?;
+            // As in cel-go the last of the same key counts.
+            made.insert(new_key(&key)?, value);
         }
         self.meter.charge(cost::MAP)?;
         Ok(Value::map(made))
@@ -460,17 +458,15 @@ fn held(value: Value<'_>) -> Result<Option<Value<'_>>, Fault> {
     }
 }
 
-fn insert<'a>(
-    made: &mut BTreeMap<Key<'a>, Value<'a>>,
-    key: &Value<'a>,
-    value: Value<'a>,
-) -> Result<(), Fault> {
-    let Some(new) = Key::new(key) else {
-        return Err(Fault::new(format!("unsupported key type: {}", key.type_name())));
-    };
-    match made.insert(new, value) {
+fn new_key<'a>(key: &Value<'a>) -> Result<Key<'a>, Fault> {
+    Key::new(key).ok_or_else(|| Fault::new(format!("unsupported key type: {}", key.type_name())))
+}
+
+/// Puts in what a loop makes.
+fn insert<'a>(made: &mut BTreeMap<Key<'a>, Value<'a>>, key: &Value<'a>, value: Value<'a>) -> Result<(), Fault> {
+    match made.insert(new_key(key)?, value) {
         None => Ok(()),
-        Some(_) => Err(Fault::new("a map is given the same key twice")),
+        Some(_) => Err(Fault::new("insert failed: the key is already there")),
     }
 }
 

@@ -155,7 +155,7 @@ impl<'a> Map<'a> {
             Self::Tree(entries) => {
                 entries.iter().find(|(key, _)| &**key == name).map(|(_, node)| node.into())
             }
-            Self::Made(entries) => find(entries, (2, 0, name)),
+            Self::Made(entries) => find(entries, (3, 0, name)),
         }
     }
 
@@ -164,7 +164,7 @@ impl<'a> Map<'a> {
         match (self, key) {
             (Self::Tree(_), Value::Str(name)) => self.field(name),
             (Self::Tree(_), _) => None,
-            (Self::Made(entries), _) => find(entries, Key::lookup(key)?.rank()),
+            (Self::Made(entries), _) => find(entries, Key::new(key)?.rank()),
         }
     }
 
@@ -185,45 +185,44 @@ type Rank<'k> = (u8, i128, &'k str);
 /// What a map has its values under. In the order of CEL's types, so that maps have one order.
 #[derive(Debug, Clone)]
 pub enum Key<'a> {
+    /// null.
+    Null,
     /// false or true.
     Bool(bool),
     /// A signed number.
     Int(i64),
     /// An unsigned number.
     Uint(u64),
+    /// A number that is not whole, by its bits.
+    Double(u64),
     /// Text.
     Str(Str<'a>),
 }
 
 impl<'a> Key<'a> {
-    /// A key to put something under.
+    /// A key to put something under, or to look it up. A double that is a whole number is that number.
     pub fn new(value: &Value<'a>) -> Option<Self> {
         match value {
+            Value::Null => Some(Self::Null),
             Value::Bool(b) => Some(Self::Bool(*b)),
             Value::Int(i) => Some(Self::Int(*i)),
             Value::Uint(u) => Some(Self::Uint(*u)),
+            Value::Double(d) if d.fract() == 0.0 && (-9.2e18..9.2e18).contains(d) => Some(Self::Int(*d as i64)),
+            Value::Double(d) if d.fract() == 0.0 && (0.0..1.8e19).contains(d) => Some(Self::Uint(*d as u64)),
+            Value::Double(d) => Some(Self::Double(d.to_bits())),
             Value::Str(s) => Some(Self::Str(s.clone())),
             _ => None,
         }
     }
 
-    /// A key to look something up: a double that is a whole number finds it, too.
-    fn lookup(value: &Value<'a>) -> Option<Self> {
-        match value {
-            Value::Double(d) if d.fract() == 0.0 && (-9.2e18..9.2e18).contains(d) => {
-                Some(Self::Int(*d as i64))
-            }
-            Value::Double(d) if d.fract() == 0.0 && (0.0..1.8e19).contains(d) => Some(Self::Uint(*d as u64)),
-            other => Self::new(other),
-        }
-    }
-
     fn rank(&self) -> Rank<'_> {
         match self {
+            Self::Null => (0, 2, ""),
             Self::Bool(b) => (0, (*b).into(), ""),
             Self::Int(i) => (1, (*i).into(), ""),
             Self::Uint(u) => (1, (*u).into(), ""),
-            Self::Str(s) => (2, 0, s),
+            Self::Double(bits) => (2, (*bits).into(), ""),
+            Self::Str(s) => (3, 0, s),
         }
     }
 }
@@ -231,9 +230,11 @@ impl<'a> Key<'a> {
 impl<'a> From<Key<'a>> for Value<'a> {
     fn from(key: Key<'a>) -> Self {
         match key {
+            Key::Null => Self::Null,
             Key::Bool(b) => Self::Bool(b),
             Key::Int(i) => Self::Int(i),
             Key::Uint(u) => Self::Uint(u),
+            Key::Double(bits) => Self::Double(f64::from_bits(bits)),
             Key::Str(s) => Self::Str(s),
         }
     }

@@ -92,6 +92,12 @@ impl Checker<'_> {
                 at,
             });
         };
+        if let (op::INDEX | op::OPT_INDEX, [_, Code::Constant(key)]) = (name, codes.as_slice())
+            && !matches!(key, Value::Str(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_) | Value::Double(_))
+        {
+            let (got, want) = (Text::word(&types[1].describe()), Text::word("a string or a number"));
+            return self.fault(CompileError::Mismatch { got, want, at });
+        }
         let code = assemble(name, codes);
         (fold(code), result)
     }
@@ -135,7 +141,10 @@ impl Checker<'_> {
             },
         };
         let args: Vec<&IdedExpr> = target.into_iter().chain(&call.args).collect();
+        let outside = self.exempt;
+        self.exempt |= declared.name == "format";
         let parts: Vec<Part> = args.iter().map(|arg| self.expr(arg)).collect();
+        self.exempt = outside;
         let (codes, types): (Vec<Code>, Vec<Type>) = parts.into_iter().unzip();
         self.call_declared(declared, target.is_some(), codes, &types, at)
     }

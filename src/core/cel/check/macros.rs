@@ -5,7 +5,7 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr};
 use super::super::code::{Body, Code, Loop};
 use super::super::error::{CompileError, Position, Text};
 use super::super::libraries;
-use super::super::types::{Type, Unifier};
+use super::super::types::Type;
 use super::{Checker, NOTHING, Part};
 
 /// Macros, and how to write them.
@@ -13,7 +13,7 @@ pub(super) const NAMES: &[(&str, &str)] = &[
     ("has", "has(object.spec.field)"),
     ("all", "list.all(x, condition) or map.all(key, value, condition)"),
     ("exists", "list.exists(x, condition) or map.exists(key, value, condition)"),
-    ("exists_one", "list.exists_one(x, condition)"),
+    ("exists_one", "list.exists_one(x, condition) or map.exists_one(key, value, condition)"),
     ("existsOne", "list.existsOne(x, condition) or map.existsOne(key, value, condition)"),
     ("map", "list.map(x, value) or list.map(x, condition, value)"),
     ("filter", "list.filter(x, condition)"),
@@ -53,8 +53,8 @@ impl Checker<'_> {
             ("least", _, [_, ..]) if namespace == Some("math") => Some(self.extreme("math.@min", args, at)),
             ("optMap", Some(target), [name, body]) => Some(self.optional_map(target, name, body, false)),
             ("optFlatMap", Some(target), [name, body]) => Some(self.optional_map(target, name, body, true)),
-            ("or", Some(target), [other]) => Some(self.optional_or(target, other)),
-            ("orValue", Some(target), [value]) => Some(self.optional_or_value(target, value)),
+            ("or", Some(target), [other]) => Some(self.optional_or(target, other, at)),
+            ("orValue", Some(target), [value]) => Some(self.optional_or_value(target, value, at)),
             (name, Some(target), args) => self.loop_call(name, target, args),
             _ => None,
         }
@@ -150,33 +150,34 @@ impl Checker<'_> {
         })
     }
 
-    /// `optional.or(other)`.
-    fn optional_or(&mut self, target: &IdedExpr, other: &IdedExpr) -> Part {
-        let (operand, own) = self.expr(target);
-        let a = Type::optional(self.optional_of(&own, self.places.of(target.id)));
+    /// `optional.or(other)`, of which the other is looked at only if it is needed.
+    fn optional_or(&mut self, target: &IdedExpr, other: &IdedExpr, at: Position) -> Part {
+        let (operand, a) = self.expr(target);
         let (code, b) = self.expr(other);
-        let result = self.same(a, b, self.places.of(other.id));
+        let held = self.types.fresh();
+        let either = Type::optional(held);
+        let result = self.both(&[a, b], [either.clone(), either.clone()], either, "or", at);
         (Code::OptionalOr { operand: Box::new(operand), other: Box::new(code) }, result)
     }
 
-    /// `optional.orValue(value)`.
-    fn optional_or_value(&mut self, target: &IdedExpr, value: &IdedExpr) -> Part {
-        let (operand, own) = self.expr(target);
-        let a = self.optional_of(&own, self.places.of(target.id));
+    /// `optional.orValue(value)`, of which the value is looked at only if it is needed.
+    fn optional_or_value(&mut self, target: &IdedExpr, value: &IdedExpr, at: Position) -> Part {
+        let (operand, a) = self.expr(target);
         let (code, b) = self.expr(value);
-        let result = self.same(a, b, self.places.of(value.id));
+        let held = self.types.fresh();
+        let wanted = [Type::optional(held.clone()), held.clone()];
+        let result = self.both(&[a, b], wanted, held, "orValue", at);
         (Code::OptionalOrValue { operand: Box::new(operand), value: Box::new(code) }, result)
     }
 
-    /// The type of a value that is either of these.
-    fn same(&mut self, a: Type, b: Type, at: Position) -> Type {
-        let open = self.types.fresh();
-        // cel-go unifies both with one open type.
-        if self.types.assign(&a, &open) && self.types.assign(&b, &open) {
-            return self.types.resolve(&open);
+    /// What a call of two arguments comes out as.
+    fn both(&mut self, got: &[Type; 2], wanted: [Type; 2], result: Type, name: &str, at: Position) -> Type {
+        if self.types.assign_all(got, &wanted) {
+            return self.types.resolve(&result);
         }
-        self.want(&a, &b, at);
-        Unifier::most_general(a, b)
+        let [a, b] = got.each_ref().map(|own| self.types.settle(own).describe());
+        let got = Text::bounded(&format!("{a} with {b}"), super::MAX_LISTING);
+        self.fault(CompileError::WrongTypes { name: Text::word(name), got, at }).1
     }
 
     /// What an optional holds.
@@ -187,10 +188,7 @@ impl Checker<'_> {
             let got = Text::word(&self.types.settle(own).describe());
             return self.fault(CompileError::Mismatch { got, want: Text::word("an optional"), at }).1;
         }
-        match self.types.resolve(&open) {
-            Type::Param(_) if self.types.resolve(own) == Type::Dyn => Type::Dyn,
-            known => known,
-        }
+        self.types.resolve(&open)
     }
 
     fn loop_call(&mut self, name: &str, target: &IdedExpr, args: &[IdedExpr]) -> Option<Part> {
@@ -198,7 +196,7 @@ impl Checker<'_> {
             ("all" | "exists" | "existsOne" | "exists_one" | "filter" | "sortBy", 2) | ("map", 2 | 3) => {
                 false
             }
-            ("all" | "exists" | "existsOne", 3) => true,
+            ("all" | "exists" | "existsOne" | "exists_one", 3) => true,
             ("transformList" | "transformMap" | "transformMapEntry", 3 | 4) => true,
             _ => return None,
         };

@@ -65,8 +65,11 @@ pub(super) fn check(expr: &IdedExpr, scope: &Scope, places: &Places) -> Checked 
         variables: Vec::new(),
         slots: 0,
         faults: Vec::new(),
+        literals: Vec::new(),
+        exempt: false,
     };
     let (code, result) = checker.expr(expr);
+    checker.check_literals();
     let result = checker.types.settle(&result);
     checker.variables.sort_unstable();
     checker.variables.dedup();
@@ -90,6 +93,10 @@ struct Checker<'s> {
     variables: Vec<usize>,
     slots: usize,
     faults: Vec<CompileError>,
+    /// The types of what stands in lists and maps that are written out.
+    literals: Vec<Vec<(Type, Position)>>,
+    /// Within the arguments of `format`, whose lists may mix types.
+    exempt: bool,
 }
 
 /// What stands for a part that is wrong.
@@ -218,12 +225,15 @@ impl Checker<'_> {
     fn list(&mut self, list: &ListExpr) -> Part {
         let mut element_type = None;
         let mut elements = Vec::with_capacity(list.elements.len());
+        let mut types = Vec::with_capacity(list.elements.len());
         for (n, element) in list.elements.iter().enumerate() {
             let optional = list.optional_indices.contains(&n);
             let (code, own) = self.element(element, optional);
+            types.push((own.clone(), self.places.of(element.id)));
             element_type = Some(self.join(element_type, own, self.places.of(element.id)));
             elements.push((code, optional));
         }
+        self.literal(types);
         let result = Type::list(element_type.unwrap_or_else(|| self.types.fresh()));
         let constants: Option<Vec<Value<'static>>> = elements
             .iter()
@@ -241,17 +251,41 @@ impl Checker<'_> {
     fn map(&mut self, map: &MapExpr) -> Part {
         let (mut key_type, mut value_type) = (None, None);
         let mut entries = Vec::with_capacity(map.entries.len());
+        let (mut keys, mut values) = (Vec::new(), Vec::new());
         for entry in &map.entries {
             let EntryExpr::MapEntry(pair) = &entry.expr else { continue };
             let (key, own) = self.expr(&pair.key);
+            keys.push((own.clone(), self.places.of(pair.key.id)));
             key_type = Some(self.join(key_type, own, self.places.of(pair.key.id)));
             let (value, own) = self.element(&pair.value, pair.optional);
+            values.push((own.clone(), self.places.of(pair.value.id)));
             value_type = Some(self.join(value_type, own, self.places.of(pair.value.id)));
             entries.push(Entry { key, value, optional: pair.optional });
         }
+        self.literal(keys);
+        self.literal(values);
         let key_type = key_type.unwrap_or_else(|| self.types.fresh());
         let value_type = value_type.unwrap_or_else(|| self.types.fresh());
         (calls::fold(Code::Map(entries)), Type::map(key_type, value_type))
+    }
+
+    fn literal(&mut self, types: Vec<(Type, Position)>) {
+        if !self.exempt && types.len() > 1 {
+            self.literals.push(types);
+        }
+    }
+
+    /// As Kubernetes does when all types are known: what stands in one list or map is of one type, and a value whose
+    /// type is known only at run time is not of the same type as one that is known.
+    fn check_literals(&mut self) {
+        for types in std::mem::take(&mut self.literals) {
+            let mut types = types.into_iter().map(|(own, at)| (self.types.settle(&own), at));
+            let Some((first, _)) = types.next() else { continue };
+            if let Some((other, at)) = types.find(|(own, _)| *own != first) {
+                let (got, want) = (Text::word(&other.describe()), Text::word(&first.describe()));
+                self.fault(CompileError::Mixed { got, want, at });
+            }
+        }
     }
 
     /// An element, or a value, that may be an optional to be put in only if it has a value.
@@ -275,7 +309,7 @@ impl Checker<'_> {
     /// The type of elements that are of `before` and of `own`: Kubernetes wants them to be of one type.
     fn join(&mut self, before: Option<Type>, own: Type, at: Position) -> Type {
         let Some(before) = before else { return own };
-        if self.types.assign(&before, &own) {
+        if self.types.assign(&before, &own) || self.exempt {
             return Unifier::most_general(before, own);
         }
         let (want, got) = (self.types.settle(&before), self.types.settle(&own));
