@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::cel::{Program, Root, Variable};
+use super::cel::{Program, Reads, Root, Variable};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
 use super::rules::CompiledRule;
@@ -38,10 +38,21 @@ pub struct CompiledPolicy {
 impl CompiledPolicy {
     /// Whether any expression reads this name.
     pub fn uses(&self, root: Root) -> bool {
+        self.programs().any(|program| program.uses(root))
+    }
+
+    /// The fields that any of its expressions reads.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        self.programs().for_each(|program| reads.add(program.reads()));
+        reads
+    }
+
+    fn programs(&self) -> impl Iterator<Item = &Program> {
         let conditions = self.match_conditions.iter().map(|condition| &condition.program);
         let variables = self.variables.iter().map(|variable| &variable.program);
         let rules = self.rules.iter().flat_map(CompiledRule::programs);
-        conditions.chain(variables).chain(rules).any(|program| program.uses(root))
+        conditions.chain(variables).chain(rules)
     }
 
     /// Whether judging it needs the namespaces of the cluster.

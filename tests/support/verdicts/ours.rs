@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use polywatch::core::cel::{Bindings, Inputs};
+use polywatch::core::cel::{Bindings, Inputs, Root};
 use polywatch::core::finding::PolicyKey;
 use polywatch::core::paths::Paths;
+use polywatch::core::policy::CompiledPolicy;
 use polywatch::core::project::{ProjectedObject, Projection};
 use polywatch::core::rules;
 use polywatch::core::tree::Node;
@@ -18,8 +19,8 @@ use super::{Case, Verdict};
 /// The message of a rule that names none: the API server's own default repeats the expression.
 pub const MESSAGE: &str = "the rule is not satisfied";
 
-/// What we say of a case, given the objects as the API server has them.
-pub fn judge(case: &Case, stored: &Stored) -> Verdict {
+/// The policy of a case as the operator has it.
+pub fn policy(case: &Case, stored: &Stored) -> CompiledPolicy {
     let (kind, api_version) = stored.kind();
     let rule = &case.rule;
     let spec = json!({
@@ -34,13 +35,28 @@ pub fn judge(case: &Case, stored: &Stored) -> Verdict {
         }],
     });
     let spec = serde_json::from_value(spec).unwrap_or_else(|error| panic!("{}: {error}", case.id));
-    let policy = compile(PolicyKey("case".into()), "uid".into(), 1, &spec);
+    compile(PolicyKey("case".into()), "uid".into(), 1, &spec)
+}
+
+/// What we say of a case, given the objects as the API server has them.
+pub fn judge(case: &Case, stored: &Stored) -> Verdict {
+    judge_kept(&policy(case, stored), case, stored, |_| Paths::whole())
+}
+
+/// What a policy says of a case when only these fields of the objects are kept.
+pub fn judge_kept(
+    policy: &CompiledPolicy,
+    case: &Case,
+    stored: &Stored,
+    kept: impl Fn(Root) -> Paths,
+) -> Verdict {
     if let Some(problem) = policy.problems.first() {
         return Verdict::Rejected(format!("{}: {}", problem.field, problem.message));
     }
-    let object = stored.object.as_ref().map(projected);
-    let old_object = stored.old_object.as_ref().map(projected);
-    let namespace_object = stored.namespace.as_ref().map(projected);
+    let projected = |object: &Option<Value>, root| object.as_ref().map(|object| projected(object, kept(root)));
+    let object = projected(&stored.object, Root::Object);
+    let old_object = projected(&stored.old_object, Root::OldObject);
+    let namespace_object = projected(&stored.namespace, Root::NamespaceObject);
     let request = node(&stored.request(case.subject.operation()));
     let mut bindings = Bindings::new(Inputs {
         object: object.as_ref().map(ProjectedObject::root),
@@ -66,9 +82,9 @@ pub fn judge(case: &Case, stored: &Stored) -> Verdict {
     }
 }
 
-fn projected(object: &Value) -> ProjectedObject {
+fn projected(object: &Value, paths: Paths) -> ProjectedObject {
     let text = |key: &str| object[key].as_str().unwrap_or_default();
-    let projection = Projection::new(Paths::whole(), text("apiVersion"), text("kind"));
+    let projection = Projection::new(paths, text("apiVersion"), text("kind"));
     projection.decode(object).unwrap_or_else(|error| panic!("{object}: {error}"))
 }
 
