@@ -102,7 +102,9 @@ impl Server {
             };
             let conditional = verdict == Verdict::Compliant && !case.rule.match_conditions.is_empty();
             let verdict = match conditional {
-                true if self.ask(&reached(n), &case.subject, stored).await == Verdict::Compliant => Verdict::Skipped,
+                true if self.ask(&reached(n), &case.subject, stored).await == Verdict::Compliant => {
+                    Verdict::Skipped
+                }
                 _ => verdict,
             };
             (case.id.clone(), verdict)
@@ -153,7 +155,8 @@ impl Server {
         let (kind, api_version) = stored.kind();
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         let Rule { expression, message, message_expression, variables, match_conditions } = &case.rule;
-        let only = Named { name: "only".to_owned(), expression: format!("request.userInfo.username == '{name}'") };
+        let only =
+            Named { name: "only".to_owned(), expression: format!("request.userInfo.username == '{name}'") };
         let match_conditions: Vec<&Named> = [&only].into_iter().chain(match_conditions).collect();
         let policy = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -210,7 +213,8 @@ impl Server {
     /// Does to the object what the case is about, as the one user whom the policy is for.
     async fn ask(&self, name: &str, subject: &Subject, stored: &Stored) -> Verdict {
         let body = stored.object.clone().unwrap_or_default();
-        let (method, path) = change(subject, stored.object.as_ref().or(stored.old_object.as_ref()).unwrap_or(&body));
+        let (method, path) =
+            change(subject, stored.object.as_ref().or(stored.old_object.as_ref()).unwrap_or(&body));
         let Err(status) = self.send(Some(name), method, &path, &body).await else {
             return Verdict::Compliant;
         };
@@ -236,7 +240,8 @@ impl Server {
         path: &str,
         body: &Value,
     ) -> Result<Value, Box<kube::core::Status>> {
-        let mut request = Request::builder().method(method).uri(path).header("Content-Type", "application/json");
+        let mut request =
+            Request::builder().method(method).uri(path).header("Content-Type", "application/json");
         if let Some(user) = user {
             request = request.header("Impersonate-User", user).header("Impersonate-Group", "system:masters");
         }

@@ -179,8 +179,10 @@ pub fn load() -> Data {
     let mut data = Data::default();
     for path in paths {
         let theme = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let file: File = serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let text =
+            std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let file: File =
+            serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         data.add(&theme, file);
     }
     let mut ids: Vec<&str> = data.cases.iter().map(|case| case.id.as_str()).collect();
@@ -234,7 +236,10 @@ impl Data {
         }
         for message in lines(&group.messages) {
             let (expression, message_expression) = ("false".to_owned(), Some(message.to_owned()));
-            add(format!("{of}: message {message}"), Rule { expression, message_expression, ..shared.clone() });
+            add(
+                format!("{of}: message {message}"),
+                Rule { expression, message_expression, ..shared.clone() },
+            );
         }
     }
 }

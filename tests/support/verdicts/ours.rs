@@ -93,9 +93,9 @@ fn node(value: &Value) -> Node {
     match value {
         Value::Null => Node::Null,
         Value::Bool(value) => Node::Bool(*value),
-        Value::Number(number) => number
-            .as_i64()
-            .map_or_else(|| Node::Double(number.as_f64().unwrap_or(f64::NAN)), Node::Int),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| Node::Double(number.as_f64().unwrap_or(f64::NAN)), Node::Int)
+        }
         Value::String(text) => Node::Str(text.as_str().into()),
         Value::Array(items) => Node::List(items.iter().map(node).collect()),
         Value::Object(entries) => {

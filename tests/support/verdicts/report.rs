@@ -1,4 +1,5 @@
-//! Compares what we say with what the API server said, and says so theme by theme.
+//! Compares what we say with what the API server said, and says so theme by theme; and writes the page on what is
+//! to differ.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -53,7 +54,7 @@ impl Report {
                 if !matches!(server, Verdict::Rejected(_)) {
                     report.untrue.push(format!("no extension, the API server says {server}: {}", case.id));
                 }
-                if matches!(ours, Verdict::Rejected(_) | Verdict::Error(_)) {
+                if ours != Verdict::Compliant {
                     wrong.push(line(case, "an extension", &ours));
                 }
             } else if !server.agrees(&ours) {
@@ -83,4 +84,68 @@ impl Report {
 
 fn line(case: &Case, server: &str, ours: &Verdict) -> String {
     format!("  {}\n    {server}\n    we say {ours}", case.id)
+}
+
+/// Where the page is.
+pub const PAGE: &str = "docs/cel/differences.md";
+
+const INTRODUCTION: &str = "\
+<!-- Written by `make verdicts` from tests/verdicts/. Change it there. -->
+
+# Where verdicts differ from a kube-apiserver
+
+A rule gives the verdict that a kube-apiserver gives when the same expression stands in a ValidatingAdmissionPolicy.
+";
+
+/// The page for users about what is to differ.
+pub fn page(data: &Data, truth: &Truth) -> String {
+    let mut text = INTRODUCTION.to_owned();
+    let _ = writeln!(
+        text,
+        "The tests compare {} pairs of expression and object with what kube-apiserver {} says of them \
+         (`tests/verdicts/`).\nWhat follows are all the differences that are known.\n\n## What polywatch has in addition\n\n\
+         The API server refuses these, so a rule that uses them cannot become a ValidatingAdmissionPolicy.\n",
+        data.cases.len(),
+        truth.server
+    );
+    let mut extensions: Vec<(&str, Vec<&Case>)> = Vec::new();
+    for case in &data.cases {
+        let Some(extension) = &case.extension else { continue };
+        match extensions.iter_mut().find(|(known, _)| known == extension) {
+            Some((_, cases)) => cases.push(case),
+            None => extensions.push((extension, vec![case])),
+        }
+    }
+    for (extension, cases) in extensions {
+        let example =
+            cases[0].rule.match_conditions.first().map_or(&cases[0].rule.expression, |c| &c.expression);
+        let _ = writeln!(text, "* {extension} For example `{example}`");
+    }
+    for Difference { title, reason, cases } in differences() {
+        let _ = write!(
+            text,
+            "\n## {title}\n\n{reason}\n\n| case | kube-apiserver | polywatch |\n|---|---|---|\n"
+        );
+        for case in data.cases.iter().filter(|case| cases.contains(&case.id)) {
+            let (server, ours) = (truth.verdict(case), ours::judge(case, &truth.stored(case)));
+            let _ =
+                writeln!(text, "| {} | {} | {} |", cell(&case.id), cell(&short(server)), cell(&short(&ours)));
+        }
+    }
+    text
+}
+
+/// A verdict in a few words.
+fn short(verdict: &Verdict) -> String {
+    let text = verdict.to_string();
+    match text.char_indices().nth(100) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// Text as the cell of a table.
+fn cell(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default().replace('|', "\\|");
+    if line.contains('`') { format!("`` {line} ``") } else { format!("`{line}`") }
 }
