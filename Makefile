@@ -36,6 +36,10 @@ check: ## Format, lints, and whether generated files are up to date
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --test crds
 
+.PHONY: fuzz
+fuzz: ## Fuzz the rule language and the decoder, a minute each (SECONDS_EACH=...)
+	@hack/fuzz.sh
+
 .PHONY: build
 build: ## The operator, for development: target/debug/polywatch
 	cargo build --locked

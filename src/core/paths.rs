@@ -85,8 +85,10 @@ impl Paths {
     /// Keeps `what` at the end of a path, and what leads there.
     pub fn keep(&mut self, path: &[Step], what: &Keep) {
         let Some((first, rest)) = path.split_first() else {
-            if let Keep::Some(paths) = what {
-                self.add(paths);
+            match what {
+                Keep::Nothing => {}
+                Keep::Some(paths) => self.add(paths),
+                Keep::All => self.add(&Self { entries: BTreeMap::new(), rest: Keep::All, items: Keep::All }),
             }
             return;
         };

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::check::{self, Checked};
 use super::code::Code;
 use super::error::{CompileError, Position, Text};
+use super::estimate::{Sizes, estimate};
 use super::parse::{self, Parsed};
 use super::reads::{self, Reads, Traced};
 use super::scope::{Root, Roots, Scope};
@@ -62,6 +63,12 @@ impl Program {
     /// The type it comes out as; dyn where only the object can tell.
     pub fn result(&self) -> &Type {
         &self.0.result
+    }
+
+    /// What evaluating it costs at most when lists and texts are of these sizes, in the unit of
+    /// [`super::MAX_STEPS`]; without the variables it reads.
+    pub fn estimate(&self, sizes: Sizes) -> u64 {
+        estimate(&self.0.code, sizes)
     }
 
     /// The fields it reads, through the variables that it reads as well.

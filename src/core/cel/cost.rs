@@ -43,7 +43,15 @@ pub enum Cost {
 impl Cost {
     /// The cost of a call with these arguments.
     pub(super) fn of(self, args: &[Value<'_>]) -> u64 {
-        let size = |n: usize| args.get(n).map_or(1, Value::size);
+        match self {
+            Self::Traverse => args.first().map_or(1, traversal),
+            _ => self.of_sizes(&args.iter().map(Value::size).collect::<Vec<_>>()),
+        }
+    }
+
+    /// The cost of a call with arguments of these sizes.
+    pub(super) fn of_sizes(self, sizes: &[u64]) -> u64 {
+        let size = |n: usize| sizes.get(n).copied().unwrap_or(1);
         match self {
             Self::Fixed(cost) => cost,
             Self::Read { arg, times } => tenth(size(arg).saturating_mul(times)),
@@ -51,7 +59,7 @@ impl Cost {
             Self::ReadBoth => tenth(size(0).saturating_add(size(1))),
             Self::Search => tenth(size(0)).saturating_mul(tenth(size(1))),
             Self::Match => tenth(1 + size(0)).saturating_mul(size(1).div_ceil(4)),
-            Self::Traverse => args.first().map_or(1, traversal),
+            Self::Traverse => size(0),
             Self::Square => size(0).saturating_mul(size(0)),
             Self::Product => size(0).saturating_mul(size(1)),
         }

@@ -25,6 +25,7 @@ mod code;
 mod compile;
 mod cost;
 mod error;
+mod estimate;
 mod evaluate;
 mod fault;
 mod libraries;
@@ -42,6 +43,7 @@ mod value;
 
 pub use compile::{Program, Want, Warning, check_types, compile};
 pub use error::{CompileError, EvalError, MAX_COMPILE_MESSAGE, MAX_EVAL_MESSAGE, Position, Text};
+pub use estimate::Sizes;
 pub use evaluate::{Bindings, Inputs, Variable};
 pub use reads::Reads;
 pub use scope::{Root, Scope};
