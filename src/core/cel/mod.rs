@@ -6,17 +6,19 @@
 //! rules of `core` call [`Program::evaluate_bool`] and [`Program::evaluate_string`].
 //!
 //! ```text
-//! source ── parse ── shape ── names ── kinds ── meter ──▶ Program ──┐
-//!           syntax   limits   calls    types    charges             ├─ evaluate ──▶ verdict, or failure
-//! object's tree ─────────────────────────────── view ───▶ Bindings ─┘  charges, kept
+//! source ── parse ── shape ── check ──▶ Code ──▶ Program ──┬─ evaluate ──▶ verdict, or why there is none
+//!           syntax   limits   types     │                  ├─ reads ─────▶ the fields it reads
+//!                             libraries │                  └─ estimate ──▶ what it may cost
+//!                                       └─ with a schema's types ──▶ warnings
 //! ```
 //!
-//! Nothing here waits, logs, reads a clock or touches a cluster, and no type of the crate that parses
-//! and evaluates shows outside of this folder.
+//! Values borrow from the object's tree (`value`), operators are in `operators`, functions in `libraries`, one file
+//! each. Nothing here waits, logs, reads a clock or touches a cluster, and no type of the crate that parses shows
+//! outside of this folder.
 //!
 //! **Bounds.** A source has at most [`MAX_EXPRESSION_LENGTH`] characters, its operations nest at most
-//! [`MAX_DEPTH`] deep and its loops [`MAX_LOOPS`]; one evaluation takes at most [`MAX_STEPS`] steps, after
-//! which it fails as [`EvalError::TooCostly`]. Compiling needs [`LARGE_STACK`] bytes of stack and brings
+//! [`MAX_DEPTH`] deep and its loops [`MAX_LOOPS`]; one evaluation takes at most [`MAX_STEPS`] steps, all of a policy
+//! on one object [`MAX_POLICY_STEPS`], after which they fail as [`EvalError::TooCostly`]. Compiling needs [`LARGE_STACK`] bytes of stack and brings
 //! its own ([`with_large_stack`]); evaluating the deepest program takes 0.8 MiB, so that the 2 MiB of an ordinary
 //! thread do, in builds without optimisation as well.
 
