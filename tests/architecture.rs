@@ -39,8 +39,20 @@ const RECORD_SEES: &[(&str, &[&str])] =
     &[("policy", &["Published"]), ("watch", &["Board", "SelectionState"])];
 
 /// What `core` is made with.
-const CORE_CRATES: &[&str] =
-    &["cel", "core", "crate", "jiff", "self", "serde", "std", "strsim", "super", "thiserror"];
+const CORE_CRATES: &[&str] = &[
+    "base64",
+    "cel",
+    "core",
+    "crate",
+    "jiff",
+    "regex",
+    "self",
+    "serde",
+    "std",
+    "strsim",
+    "super",
+    "thiserror",
+];
 
 /// Words that must not be in files that promise to be pure: no waiting, no client, no clock, no chance.
 const IMPURE: &[&str] = &[

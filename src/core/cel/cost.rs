@@ -32,7 +32,8 @@ pub enum Cost {
     Search,
     /// A tenth of a text times a quarter of a regular expression.
     Match,
-    /// Each element of the first argument, and what reading texts in it takes.
+    /// Each element of the first argument, with what reading it takes if it is a text, and the entries of what it
+    /// holds.
     Traverse,
     /// Each pair of elements of the first argument with one of itself.
     Square,
@@ -70,11 +71,15 @@ fn tenth(size: u64) -> u64 {
     size.div_ceil(10)
 }
 
+/// Goes no deeper than one level: a value may hold another one many times over.
 fn traversal(value: &Value<'_>) -> u64 {
-    match value {
-        Value::List(list) => list.iter().map(|element| traversal(&element).max(1)).sum(),
+    let shallow = |value: &Value<'_>| match value {
         Value::Str(_) | Value::Bytes(_) => tenth(value.size()),
-        _ => 1,
+        _ => value.size().max(1),
+    };
+    match value {
+        Value::List(list) => list.iter().map(|element| shallow(&element).max(1)).sum(),
+        other => shallow(other),
     }
 }
 

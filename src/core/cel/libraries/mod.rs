@@ -3,8 +3,22 @@
 //! A library declares its functions with their signatures as text, their documentation and examples; the checker
 //! reads the signatures, the evaluator calls what stands beside them, and the reference page is made of the rest.
 
+mod conversions;
+mod doubles;
+mod encoders;
+mod format;
+mod instants;
+mod jsonpatch;
+mod lists;
+mod math;
+mod optionals;
+mod re2;
+pub(super) mod regex;
 mod sets;
 mod signature;
+mod strings;
+mod strings_standard;
+mod time;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,7 +31,21 @@ use super::value::Value;
 pub(super) use signature::Signature;
 
 /// All of them, in the order of the reference page.
-pub(super) const LIBRARIES: &[Library] = &[sets::LIBRARY];
+pub(super) const LIBRARIES: &[Library] = &[
+    conversions::LIBRARY,
+    strings_standard::LIBRARY,
+    strings::LIBRARY,
+    regex::LIBRARY,
+    time::LIBRARY,
+    lists::KUBERNETES,
+    lists::EXTENDED,
+    lists::INCLUDES,
+    sets::LIBRARY,
+    optionals::LIBRARY,
+    math::LIBRARY,
+    encoders::LIBRARY,
+    jsonpatch::LIBRARY,
+];
 
 /// Functions that belong together.
 pub(super) struct Library {
