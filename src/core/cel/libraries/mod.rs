@@ -143,7 +143,7 @@ pub(super) fn is_namespace(name: &str) -> bool {
 /// # Errors
 /// Why it is not one.
 pub(super) fn prepare_pattern(pattern: &str) -> Result<Value<'static>, String> {
-    Ok(Value::text(pattern))
+    regex::prepare(pattern)
 }
 
 /// Types that expressions may write by name, as in `type(x) == net.IP`.
