@@ -24,19 +24,11 @@ pub enum Cost {
         /// How often it is read.
         times: u64,
     },
-    /// As [`Cost::Read`], of the smaller of the first two arguments.
-    ReadSmaller,
-    /// As [`Cost::Read`], of the first two arguments together.
-    ReadBoth,
     /// A tenth of the one times a tenth of the other: searching a text in a text.
     Search,
-    /// A tenth of a text times a quarter of a regular expression.
-    Match,
     /// Each element of the first argument, with what reading it takes if it is a text, and the entries of what it
     /// holds.
     Traverse,
-    /// Each pair of elements of the first argument with one of itself.
-    Square,
     /// Each pair of elements of the first two arguments.
     Product,
 }
@@ -56,12 +48,8 @@ impl Cost {
         match self {
             Self::Fixed(cost) => cost,
             Self::Read { arg, times } => tenth(size(arg).saturating_mul(times)),
-            Self::ReadSmaller => tenth(size(0).min(size(1))),
-            Self::ReadBoth => tenth(size(0).saturating_add(size(1))),
             Self::Search => tenth(size(0)).saturating_mul(tenth(size(1))),
-            Self::Match => tenth(1 + size(0)).saturating_mul(size(1).div_ceil(4)),
             Self::Traverse => size(0),
-            Self::Square => size(0).saturating_mul(size(0)),
             Self::Product => size(0).saturating_mul(size(1)),
         }
     }

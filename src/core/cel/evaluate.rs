@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::code::{Call, Code, Entry};
+use super::code::{Call, Candidate, Code, Entry};
 use super::compile::Program;
 use super::cost::{self, Meter};
 use super::error::{EvalError, Text};
@@ -302,12 +302,13 @@ impl<'a> Run<'_, 'a> {
     }
 
     fn field_if_there(&mut self, operand: &Value<'a>, field: &str) -> Result<Value<'a>, Fault> {
-        let map = match operand {
+        let inner = match operand {
+            Value::Optional(Some(inner)) => inner,
+            other => other,
+        };
+        let map = match inner {
             Value::Map(map) => map,
-            Value::Optional(Some(inner)) => match &**inner {
-                Value::Map(map) => map,
-                _ => return Ok(Value::Optional(None)),
-            },
+            Value::List(_) => return Err(Fault::new("unsupported index type string in list")),
             _ => return Ok(Value::Optional(None)),
         };
         Ok(Value::Optional(self.field(map, field)?.map(Into::into)))
@@ -391,12 +392,14 @@ impl<'a> Run<'_, 'a> {
         for arg in &call.args {
             args.push(self.eval(arg)?);
         }
-        // The types of constants were checked; a regular expression among them is prepared.
-        let takes = |takes: &[super::types::Type]| {
-            let mut each = takes.iter().zip(&args).zip(&call.args);
-            each.all(|((wanted, arg), code)| matches!(code, Code::Constant(_)) || arg.fits(wanted))
+        // A regular expression that stands in the source is prepared.
+        let takes = |candidate: &&Candidate| {
+            let mut each = candidate.takes.iter().zip(&args).enumerate();
+            each.all(|(n, (wanted, arg))| {
+                arg.fits(wanted) || (candidate.overload.pattern == Some(n) && matches!(arg, Value::Opaque(_)))
+            })
         };
-        let Some(candidate) = call.candidates.iter().find(|candidate| takes(&candidate.takes)) else {
+        let Some(candidate) = call.candidates.iter().find(takes) else {
             return Err(Fault::no_such_overload(call.name, &args));
         };
         self.meter.charge(candidate.overload.cost.of(&args))?;

@@ -58,7 +58,7 @@ pub const MAX_EXPRESSION_LENGTH: usize = 4096;
 /// Most operations within one another. A chain like `a + b + c` nests too, to the left.
 pub const MAX_DEPTH: usize = 200;
 /// Most loops (`all`, `exists`, `map`, …) within one another.
-pub const MAX_LOOPS: usize = 4;
+pub const MAX_LOOPS: usize = 8;
 /// Most operations within one another when variables that read variables are taken together.
 pub const MAX_TOTAL_DEPTH: usize = 600;
 /// Most steps of one evaluation, counted as a kube-apiserver counts them (`PerCallLimit` in

@@ -75,7 +75,9 @@ pub(super) fn equal(a: &Value<'_>, b: &Value<'_>, meter: &mut Meter) -> Result<b
         (Value::Timestamp(a), Value::Timestamp(b)) => a == b,
         (Value::Duration(a), Value::Duration(b)) => a == b,
         (Value::Type(a), Value::Type(b)) => a == b,
-        (Value::Opaque(a), Value::Opaque(b)) => a.type_name() == b.type_name() && a.equals(&**b),
+        (Value::Opaque(a), Value::Opaque(b)) if a.type_name() == b.type_name() => a.equals(&**b),
+        // As Kubernetes' libraries do.
+        (Value::Opaque(_), _) => return Err(Fault::no_such_overload("_==_", &[a.clone(), b.clone()])),
         _ => numbers(a, b) == Some(Some(Ordering::Equal)),
     })
 }
@@ -286,7 +288,7 @@ pub(super) fn index_if_there<'a>(
             meter.charge(lookup_cost(map))?;
             Ok(map.get(key))
         }
-        _ => Err(Fault::no_such_overload("_[?_]", &[whole.clone(), key.clone()])),
+        _ => Ok(None),
     }
 }
 

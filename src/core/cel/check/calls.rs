@@ -145,8 +145,21 @@ impl Checker<'_> {
         self.exempt |= declared.name == "format";
         let parts: Vec<Part> = args.iter().map(|arg| self.expr(arg)).collect();
         self.exempt = outside;
+        if let ("format", [text, values]) = (declared.name, args.as_slice())
+            && let (Expr::Literal(LiteralValue::String(text)), Expr::List(_)) = (&text.expr, &values.expr)
+        {
+            let types: Vec<Type> = self.last_list.iter().map(|own| self.types.settle(own)).collect();
+            if let Err(reason) = libraries::format::check(text.inner(), &types) {
+                return self.fault(CompileError::Syntax { at, message: Text::bounded(&reason, MAX_LISTING) });
+            }
+        }
+        // Of a call with a regular expression that one counts.
+        let literal = match declared.overloads.iter().find_map(|(_, overload)| overload.pattern) {
+            Some(pattern) => args.get(pattern).is_some_and(|arg| is_literal(arg)),
+            None => args.iter().all(|arg| is_literal(arg)),
+        };
         let (codes, types): (Vec<Code>, Vec<Type>) = parts.into_iter().unzip();
-        self.call_declared(declared, target.is_some(), codes, &types, at)
+        self.call_declared(declared, target.is_some(), codes, &types, literal, at)
     }
 
     /// A call of a function whose arguments are checked.
@@ -156,6 +169,7 @@ impl Checker<'_> {
         member: bool,
         mut args: Vec<Code>,
         types: &[Type],
+        literal: bool,
         at: Position,
     ) -> Part {
         let styled: Vec<(Signature, &'static Overload)> = declared
@@ -172,20 +186,20 @@ impl Checker<'_> {
             .into_iter()
             .map(|n| Candidate { takes: Arc::from(styled[n].0.args.as_slice()), overload: styled[n].1 })
             .collect();
-        if let Some(fault) = prepare_pattern(&candidates, &mut args) {
-            return self.fault(CompileError::Syntax { at, message: Text::bounded(&fault, MAX_LISTING) });
+        if let Err(reason) = prepare_pattern(&candidates, &mut args)
+            && literal
+        {
+            return self.fault(CompileError::Syntax { at, message: Text::bounded(&reason, MAX_LISTING) });
         }
-        let literal =
-            matches!((declared.name, args.as_slice()), ("duration" | "timestamp", [Code::Constant(_)]));
-        let code = fold(Code::Call(Box::new(Call { name: declared.name, candidates, args })));
-        if literal && !matches!(code, Code::Constant(_)) {
-            let form = match declared.name {
-                "duration" => "`duration`: want a duration such as 1h30m",
-                _ => "`timestamp`: want a time such as 2024-05-01T12:00:00Z",
-            };
-            return self.fault(CompileError::Syntax { at, message: Text::bounded(form, MAX_LISTING) });
+        let code = Code::Call(Box::new(Call { name: declared.name, candidates, args }));
+        match made(&code) {
+            Some(Ok(value)) => (Code::Constant(value), result),
+            // As a kube-apiserver, which converts literals when it compiles.
+            Some(Err(Fault::Error(error))) if literal && CONVERSIONS.contains(&declared.name) => {
+                self.fault(CompileError::Syntax { at, message: Text::bounded(&error.to_string(), MAX_LISTING) })
+            }
+            _ => (code, result),
         }
-        (code, result)
     }
 
     fn wrong_call(
@@ -268,28 +282,45 @@ fn assemble(name: &str, mut codes: Vec<Code>) -> Code {
 
 /// Makes a constant of what works on constants only and has a value. What fails, fails when it is evaluated.
 pub(super) fn fold(code: Code) -> Code {
-    let mut constant = true;
-    code.for_each_part(|part| constant &= matches!(part, Code::Constant(_)));
-    if !constant {
-        return code;
-    }
-    match super::super::evaluate::constant(&code, &mut Meter::new(MAX_CONSTANT)) {
-        Ok(value) => Code::Constant(value),
-        Err(Fault::Error(_) | Fault::Budget) => code,
+    match made(&code) {
+        Some(Ok(value)) => Code::Constant(value),
+        _ => code,
     }
 }
 
-/// Prepares a regular expression that is written out. Returns what is wrong with it.
-fn prepare_pattern(candidates: &[Candidate], args: &mut [Code]) -> Option<String> {
-    let at = candidates.iter().find_map(|candidate| candidate.overload.pattern)?;
-    let arg = args.get_mut(at)?;
-    if let Code::Constant(Value::Str(pattern)) = arg {
-        match libraries::prepare_pattern(pattern) {
-            Ok(prepared) => *arg = Code::Constant(prepared),
-            Err(reason) => return Some(reason),
-        }
+/// What code comes to that works on constants only.
+fn made(code: &Code) -> Option<Result<Value<'static>, Fault>> {
+    let mut constant = true;
+    code.for_each_part(|part| constant &= matches!(part, Code::Constant(_)));
+    constant.then(|| super::super::evaluate::constant(code, &mut Meter::new(MAX_CONSTANT)))
+}
+
+/// Prepares a regular expression that is constant.
+fn prepare_pattern(candidates: &[Candidate], args: &mut [Code]) -> Result<(), String> {
+    let at = candidates.iter().find_map(|candidate| candidate.overload.pattern);
+    if let Some(arg) = at.and_then(|at| args.get_mut(at))
+        && let Code::Constant(Value::Str(pattern)) = arg
+    {
+        *arg = Code::Constant(libraries::prepare_pattern(pattern)?);
     }
-    None
+    Ok(())
+}
+
+/// Functions that a kube-apiserver calls on literals when it compiles.
+const CONVERSIONS: [&str; 10] =
+    ["bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"];
+
+/// Whether a kube-apiserver knows the value when it compiles: a literal, or one that is converted.
+fn is_literal(expr: &IdedExpr) -> bool {
+    match &expr.expr {
+        Expr::Literal(_) => true,
+        Expr::Call(call) => {
+            call.target.is_none()
+                && CONVERSIONS.contains(&call.func_name.as_str())
+                && call.args.iter().all(is_literal)
+        }
+        _ => false,
+    }
 }
 
 /// `a.b` for a chain of plain selections on a name.

@@ -121,7 +121,7 @@ impl Checker<'_> {
         let parts: Vec<Part> = args.iter().map(|arg| self.expr(arg)).collect();
         let (codes, types): (Vec<Code>, Vec<Type>) = parts.into_iter().unzip();
         if codes.len() <= 2 {
-            return self.call_declared(declared, false, codes, &types, at);
+            return self.call_declared(declared, false, codes, &types, false, at);
         }
         for (arg, own) in args.iter().zip(&types) {
             let own = self.types.settle(own);
@@ -131,7 +131,7 @@ impl Checker<'_> {
             }
         }
         let list = Code::List(codes.into_iter().map(|code| (code, false)).collect());
-        self.call_declared(declared, false, vec![list], &[Type::list(Type::Dyn)], at)
+        self.call_declared(declared, false, vec![list], &[Type::list(Type::Dyn)], false, at)
     }
 
     /// `optional.optMap(name, body)`.

@@ -67,6 +67,7 @@ pub(super) fn check(expr: &IdedExpr, scope: &Scope, places: &Places) -> Checked 
         faults: Vec::new(),
         literals: Vec::new(),
         exempt: false,
+        last_list: Vec::new(),
     };
     let (code, result) = checker.expr(expr);
     checker.check_literals();
@@ -97,6 +98,8 @@ struct Checker<'s> {
     literals: Vec<Vec<(Type, Position)>>,
     /// Within the arguments of `format`, whose lists may mix types.
     exempt: bool,
+    /// The types of the elements of the list that was checked last.
+    last_list: Vec<Type>,
 }
 
 /// What stands for a part that is wrong.
@@ -233,6 +236,7 @@ impl Checker<'_> {
             element_type = Some(self.join(element_type, own, self.places.of(element.id)));
             elements.push((code, optional));
         }
+        self.last_list = types.iter().map(|(own, _)| own.clone()).collect();
         self.literal(types);
         let result = Type::list(element_type.unwrap_or_else(|| self.types.fresh()));
         let constants: Option<Vec<Value<'static>>> = elements

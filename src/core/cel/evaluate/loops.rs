@@ -2,13 +2,12 @@
 //!
 //! Charged as cel-go charges the folds that it expands them to: a few steps around each evaluation of the body.
 
-use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::super::code::{Body, Code, Loop};
 use super::super::cost;
 use super::super::fault::Fault;
-use super::super::operators;
+use super::super::libraries::lists;
 use super::super::value::{List, Map, Value};
 use super::{Run, insert};
 
@@ -177,30 +176,15 @@ impl<'a> Run<'_, 'a> {
         Ok(Value::map(made))
     }
 
-    /// Keys of one type that has an order; equal keys leave the elements in their order.
     fn sort_by(&mut self, repeated: &Loop, range: &Range<'a>, key: &Code) -> Result<Value<'a>, Fault> {
-        let mut keyed = Vec::with_capacity(range.len().min(1024));
-        let mut size = 0_u64;
+        let (mut keys, mut elements) = (Vec::new(), Vec::new());
         self.meter.charge(2 * cost::LIST)?;
         for n in 0..range.len() {
-            let element = self.enter(repeated, range, n);
+            elements.push(self.enter(repeated, range, n));
             self.meter.charge(cost::LIST + 2)?;
-            let key = self.eval(key)?;
-            size += 1 + key.size() / 10;
-            keyed.push((key, element));
+            keys.push(self.eval(key)?);
         }
-        // Comparisons, each of which may read a key.
-        self.meter.charge(size.saturating_mul(u64::from(keyed.len().max(1).ilog2())))?;
-        if let [(first, _), rest @ ..] = keyed.as_slice() {
-            for (key, _) in std::iter::once(&(first.clone(), Value::Null)).chain(rest) {
-                if key.type_name() != first.type_name() {
-                    return Err(Fault::new("sortBy: the keys must all be of the same type"));
-                }
-                operators::compare("sortBy", key, key)?;
-            }
-        }
-        keyed.sort_by(|(a, _), (b, _)| operators::compare("sortBy", a, b).unwrap_or(Ordering::Equal));
-        Ok(Value::list(keyed.into_iter().map(|(_, element)| element).collect()))
+        lists::sort_by(&List::Made(elements.into()), &List::Made(keys.into()), self.meter)
     }
 
     /// Whether the body is to be evaluated for this element; charges for it if so, and 1 if not.

@@ -6,6 +6,7 @@
 
 use super::super::cost::Meter;
 use super::super::fault::Fault;
+use super::super::types::Type;
 use super::super::value::{List, Map, Value};
 use super::conversions::text_of;
 use super::strings::escape;
@@ -49,6 +50,49 @@ pub(super) fn format(text: &str, values: &List<'_>, meter: &mut Meter) -> Result
     }
     out.text.push_str(rest);
     Ok(out.text)
+}
+
+/// What is wrong with `text` for values of these types, as far as types tell; as cel-go's validator of literals does.
+pub(in super::super) fn check(text: &str, types: &[Type]) -> Result<(), String> {
+    let mut types_left = types.iter();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('%') {
+        if let Some(after) = after.strip_prefix('%') {
+            rest = after;
+            continue;
+        }
+        let reason = |fault: Fault| match fault {
+            Fault::Error(error) => error.to_string(),
+            Fault::Budget => String::new(),
+        };
+        let (_, after) = precision(after).map_err(reason)?;
+        let mut chars = after.chars();
+        let verb = chars.next().ok_or("format: unexpected end of string after %")?;
+        if !"sdfebxXo".contains(verb) {
+            return Err("format: unrecognized formatting clause".to_owned());
+        }
+        let given = types_left.next().ok_or("format: there are more verbs than values")?;
+        if !takes(verb, given) {
+            return Err(format!("format: %{verb} does not take {}", given.describe()));
+        }
+        rest = chars.as_str();
+    }
+    match types_left.next() {
+        Some(_) => Err("format: there are more values than verbs".to_owned()),
+        None => Ok(()),
+    }
+}
+
+fn takes(verb: char, given: &Type) -> bool {
+    use Type::{Bool, Bytes, Double, Dyn, Error, Int, Opaque, Optional, Param, String, Uint};
+    match (verb, given) {
+        (_, Dyn | Error | Param(_)) => true,
+        ('s', given) => !matches!(given, Opaque(_) | Optional(_)),
+        ('d' | 'o', given) => matches!(given, Int | Uint),
+        ('f' | 'e', given) => matches!(given, Double),
+        ('b', given) => matches!(given, Int | Uint | Bool),
+        (_, given) => matches!(given, Int | Uint | Bytes | String),
+    }
 }
 
 /// `.2` at the start of `text`, and what comes after it.

@@ -6,10 +6,10 @@
 mod conversions;
 mod doubles;
 mod encoders;
-mod format;
+pub(super) mod format;
 mod instants;
 mod jsonpatch;
-mod lists;
+pub(super) mod lists;
 mod math;
 mod optionals;
 mod re2;
