@@ -89,7 +89,8 @@ fn takes(verb: char, given: &Type) -> bool {
         (_, Dyn | Error | Param(_)) => true,
         ('s', given) => !matches!(given, Opaque(_) | Optional(_)),
         ('d' | 'o', given) => matches!(given, Int | Uint),
-        ('f' | 'e', given) => matches!(given, Double),
+        // NaN and infinity may be written as texts.
+        ('f' | 'e', given) => matches!(given, Double | String),
         ('b', given) => matches!(given, Int | Uint | Bool),
         (_, given) => matches!(given, Int | Uint | Bytes | String),
     }
