@@ -6,6 +6,7 @@
 // Each of the two tests uses only a part.
 #![allow(dead_code)]
 
+pub mod conformance;
 pub mod ours;
 pub mod report;
 pub mod truth;
@@ -164,7 +165,7 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/verdicts")
 }
 
-/// Reads all cases, in the order of their files.
+/// Reads all cases, in the order of their files, and those of cel-spec.
 ///
 /// # Panics
 /// When a file is not as `tests/verdicts/README.md` says.
@@ -185,6 +186,7 @@ pub fn load() -> Data {
             serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         data.add(&theme, file);
     }
+    conformance::add_to(&mut data);
     let mut ids: Vec<&str> = data.cases.iter().map(|case| case.id.as_str()).collect();
     ids.sort_unstable();
     for pair in ids.windows(2) {
