@@ -257,6 +257,7 @@ impl Server {
         match self.client.request(request).await {
             Ok(answer) => Ok(answer),
             Err(kube::Error::Api(status)) => Err(status),
+            // A panic of the API server, as some expressions cause, ends the connection: its log tells.
             Err(other) => panic!("{path}: {other}"),
         }
     }
