@@ -15,9 +15,11 @@ use crate::support::{ControlPlane, custom_kind, eventually};
 
 /// Requests under way at once.
 const AT_ONCE: usize = 16;
-/// Policies that stand at once: each request is checked against the condition of all of them, so that twice as many
-/// cases would take four times as long.
-const BATCH: usize = 300;
+/// Policies that are made, asked and deleted together. Each request is checked against the conditions of all that
+/// stand, so that all at once would take far longer.
+const BATCH: usize = 200;
+/// Batches under way at once: while one waits to be in force, another is asked.
+const BATCHES_AT_ONCE: usize = 3;
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies";
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
 /// All policies are compiled by then, on a machine that compiles other things at the same time.
@@ -71,38 +73,41 @@ impl Server {
                 truth.subjects.insert(subject, Stored { object, old_object, namespace: None });
             }
         }
-        for (n, cases) in data.cases.chunks(BATCH).enumerate() {
-            truth.verdicts.extend(self.verdicts(n * BATCH, cases, &live).await);
-        }
+        let batches = data.cases.chunks(BATCH).enumerate();
+        let asked = stream::iter(batches).map(|(n, cases)| self.verdicts(n, cases, &live));
+        let verdicts: Vec<_> = asked.buffered(BATCHES_AT_ONCE).collect().await;
+        truth.verdicts = verdicts.into_iter().flatten().collect();
         truth
     }
 
-    /// Asks about the cases from number `first` on: makes their policies, waits for them, changes the objects,
-    /// deletes the policies. Those of one batch may still be in force in the next, so that no name is used twice.
+    /// Asks about the cases of a batch: makes their policies, waits for them, changes the objects, deletes the
+    /// policies. Those of another batch may be in force meanwhile, so that no name is used twice.
     async fn verdicts(
         &self,
-        first: usize,
+        batch: usize,
         cases: &[Case],
         live: &BTreeMap<String, Stored>,
     ) -> Vec<(String, Verdict)> {
-        let numbered = || (first..).zip(cases).map(|(n, case)| (n, case, &live[&case.subject.to_string()]));
+        let batch = format!("batch{batch}");
+        let name = |n: usize| format!("{batch}-{n}");
+        let numbered = || (0..).zip(cases).map(|(n, case)| (n, case, &live[&case.subject.to_string()]));
         let creations = stream::iter(numbered()).map(|(n, case, stored)| async move {
-            let rejected = self.create(&format!("case-{n}"), case, stored).await;
+            let rejected = self.create(&name(n), case, stored).await;
             if rejected.is_none() && !case.rule.match_conditions.is_empty() {
-                assert_eq!(self.create(&reached(n), &always_false(case), stored).await, None);
+                assert_eq!(self.create(&reached(&name(n)), &always_false(case), stored).await, None);
             }
             rejected
         });
         let created: Vec<Option<Verdict>> = creations.buffered(AT_ONCE).collect().await;
-        self.wait_until_in_force(&format!("last-{first}"), &cases[0], live).await;
+        self.wait_until_in_force(&name(cases.len()), &cases[0], live).await;
         let asked = stream::iter(numbered().zip(created)).map(|((n, case, stored), rejected)| async move {
             let verdict = match rejected {
                 Some(rejected) => rejected,
-                None => self.ask(&format!("case-{n}"), &case.subject, stored).await,
+                None => self.ask(&name(n), &case.subject, stored).await,
             };
             let conditional = verdict == Verdict::Compliant && !case.rule.match_conditions.is_empty();
             let verdict = match conditional {
-                true if self.ask(&reached(n), &case.subject, stored).await == Verdict::Compliant => {
+                true if self.ask(&reached(&name(n)), &case.subject, stored).await == Verdict::Compliant => {
                     Verdict::Skipped
                 }
                 _ => verdict,
@@ -110,8 +115,9 @@ impl Server {
             (case.id.clone(), verdict)
         });
         let verdicts = asked.buffered(AT_ONCE).collect().await;
-        self.must(Method::DELETE, BINDINGS, &Value::Null).await;
-        self.must(Method::DELETE, POLICIES, &Value::Null).await;
+        for path in [BINDINGS, POLICIES] {
+            self.must(Method::DELETE, &format!("{path}?labelSelector=batch={batch}"), &Value::Null).await;
+        }
         verdicts
     }
 
@@ -157,11 +163,12 @@ impl Server {
         let Rule { expression, message, message_expression, variables, match_conditions } = &case.rule;
         let only =
             Named { name: "only".to_owned(), expression: format!("request.userInfo.username == '{name}'") };
+        let labels = json!({"batch": name.split('-').next()});
         let match_conditions: Vec<&Named> = [&only].into_iter().chain(match_conditions).collect();
         let policy = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicy",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": labels},
             "spec": {
                 "matchConstraints": {"resourceRules": [{
                     "apiGroups": [group],
@@ -188,7 +195,7 @@ impl Server {
         let binding = json!({
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "ValidatingAdmissionPolicyBinding",
-            "metadata": {"name": name},
+            "metadata": {"name": name, "labels": labels},
             "spec": {"policyName": name, "validationActions": ["Deny"]},
         });
         self.must(Method::POST, BINDINGS, &binding).await;
@@ -250,6 +257,7 @@ impl Server {
         match self.client.request(request).await {
             Ok(answer) => Ok(answer),
             Err(kube::Error::Api(status)) => Err(status),
+            // A panic of the API server, as some expressions cause, ends the connection: its log tells.
             Err(other) => panic!("{path}: {other}"),
         }
     }
@@ -263,8 +271,8 @@ fn always_false(case: &Case) -> Case {
 }
 
 /// The name of that policy.
-fn reached(n: usize) -> String {
-    format!("case-{n}-reached")
+fn reached(name: &str) -> String {
+    format!("{name}-reached")
 }
 
 /// Where an object is, or the collection it is in.

@@ -6,6 +6,7 @@
 // Each of the two tests uses only a part.
 #![allow(dead_code)]
 
+pub mod conformance;
 pub mod ours;
 pub mod report;
 pub mod truth;
@@ -143,6 +144,8 @@ struct Group {
     object: Option<String>,
     old_object: Option<String>,
     #[serde(default)]
+    each: Vec<String>,
+    #[serde(default)]
     expressions: String,
     #[serde(default)]
     messages: String,
@@ -164,7 +167,7 @@ pub fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/verdicts")
 }
 
-/// Reads all cases, in the order of their files.
+/// Reads all cases, in the order of their files, and those of cel-spec.
 ///
 /// # Panics
 /// When a file is not as `tests/verdicts/README.md` says.
@@ -185,6 +188,7 @@ pub fn load() -> Data {
             serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         data.add(&theme, file);
     }
+    conformance::add_to(&mut data);
     let mut ids: Vec<&str> = data.cases.iter().map(|case| case.id.as_str()).collect();
     ids.sort_unstable();
     for pair in ids.windows(2) {
@@ -231,15 +235,12 @@ impl Data {
         if let Some(expression) = group.expression {
             add(of.clone(), Rule { expression, ..shared.clone() });
         }
-        for expression in lines(&group.expressions) {
-            add(format!("{of}: {expression}"), Rule { expression: expression.to_owned(), ..shared.clone() });
+        for expression in lines(&group.expressions).flat_map(|line| filled(line, &group.each)) {
+            add(format!("{of}: {expression}"), Rule { expression, ..shared.clone() });
         }
-        for message in lines(&group.messages) {
-            let (expression, message_expression) = ("false".to_owned(), Some(message.to_owned()));
-            add(
-                format!("{of}: message {message}"),
-                Rule { expression, message_expression, ..shared.clone() },
-            );
+        for message in lines(&group.messages).flat_map(|line| filled(line, &group.each)) {
+            let (id, expression) = (format!("{of}: message {message}"), "false".to_owned());
+            add(id, Rule { expression, message_expression: Some(message), ..shared.clone() });
         }
     }
 }
@@ -247,6 +248,17 @@ impl Data {
 /// One for each line; empty lines, and those that are a comment only, are for readers.
 fn lines(text: &str) -> impl Iterator<Item = &str> {
     text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
+}
+
+/// A line with each value, and each pair of values, for the words ANY and OTHER.
+fn filled(line: &str, values: &[String]) -> Vec<String> {
+    let fill = |line: String, word: &str| -> Vec<String> {
+        match line.contains(word) {
+            true => values.iter().map(|value| line.replace(word, value)).collect(),
+            false => vec![line],
+        }
+    };
+    fill(line.to_owned(), "ANY").into_iter().flat_map(|line| fill(line, "OTHER")).collect()
 }
 
 /// An object of the data with what every manifest has.

@@ -135,12 +135,15 @@ pub fn page(data: &Data, truth: &Truth) -> String {
     text
 }
 
-/// A verdict in a few words.
+/// A verdict in a few words, without why.
 fn short(verdict: &Verdict) -> String {
-    let text = verdict.to_string();
-    match text.char_indices().nth(100) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+    match verdict {
+        Verdict::Violation(message) if message.chars().count() > 40 => {
+            format!("violation, a message of {} bytes", message.len())
+        }
+        Verdict::Error(_) => "error".to_owned(),
+        Verdict::Rejected(_) => "rejected".to_owned(),
+        other => other.to_string(),
     }
 }
 
