@@ -47,6 +47,11 @@ impl Compiler {
 
         let mut variables = Vec::new();
         for (n, variable) in spec.variables.iter().enumerate() {
+            if cel::is_reserved(&variable.name) {
+                let text = format!("`{}` is a reserved word of CEL and cannot be a name", variable.name);
+                self.problem(format!("spec.variables[{n}].name"), None, text);
+                continue;
+            }
             let field = format!("spec.variables[{n}].expression");
             if let Some(program) = self.program(&field, None, &variable.expression, Want::Any) {
                 self.scope.declare(&variable.name, &program);

@@ -16,6 +16,8 @@ use super::types::Type;
 use super::{MAX_DEPTH, MAX_TOTAL_DEPTH};
 
 const MAX_KIND: usize = 120;
+/// How many operations deep the step into a variable counts: what it needs of the stack.
+const VARIABLE_DEPTH: usize = 8;
 
 /// What an expression has to come out as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +122,12 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
     }
     check_result(&checked.result, want, at)?;
     let depth = MAX_DEPTH.min(depth_of(&checked.code))
-        + checked.variables.iter().map(|place| scope.variable_depth(*place)).max().unwrap_or(0);
+        + checked
+            .variables
+            .iter()
+            .map(|place| VARIABLE_DEPTH + scope.variable_depth(*place))
+            .max()
+            .unwrap_or(0);
     if depth > MAX_TOTAL_DEPTH {
         return Err(CompileError::TooDeep { at, max: MAX_TOTAL_DEPTH });
     }

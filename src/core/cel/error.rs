@@ -277,15 +277,15 @@ fn remedy(near: &Option<Text>, known: &Text) -> String {
 #[non_exhaustive]
 pub enum EvalError {
     /// A condition that came out as something else.
-    #[error("evaluated to a {got}, want a bool")]
+    #[error("evaluated to {got}, want a bool")]
     NotBool {
-        /// Its type.
+        /// Its type, with the article.
         got: &'static str,
     },
     /// A message that came out as something else.
-    #[error("evaluated to a {got}, want a string")]
+    #[error("evaluated to {got}, want a string")]
     NotString {
-        /// Its type.
+        /// Its type, with the article.
         got: &'static str,
     },
     /// A field or key that the object does not have. The name is given when it stands in the expression.

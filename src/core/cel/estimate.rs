@@ -23,11 +23,16 @@ pub(super) fn estimate(code: &Code, sizes: Sizes) -> u64 {
     code.for_each_part(|part| parts = parts.saturating_add(estimate(part, sizes)));
     let own = match code {
         Code::Constant(_) | Code::And(_) | Code::Or(_) | Code::Conditional { .. } | Code::Has { .. } => 0,
-        Code::Bind { .. } | Code::OptionalMap { .. } | Code::OptionalOr { .. } | Code::OptionalOrValue { .. } => 0,
+        Code::Bind { .. }
+        | Code::OptionalMap { .. }
+        | Code::OptionalOr { .. }
+        | Code::OptionalOrValue { .. } => 0,
         Code::Root(_) | Code::Local(_) | Code::Variable(_) | Code::Not(_) | Code::Negate(_) => 1,
         Code::Select { .. } | Code::SelectIfThere { .. } => 1 + sizes.elements / 16,
         Code::Index { .. } | Code::IndexIfThere { .. } => 1 + sizes.elements / 16,
-        Code::Equal { sides, .. } => sides.iter().map(|side| size(side, sizes)).min().unwrap_or(1).div_ceil(10),
+        Code::Equal { sides, .. } => {
+            sides.iter().map(|side| size(side, sizes)).min().unwrap_or(1).div_ceil(10)
+        }
         Code::Ordered(_, _) => sizes.text.div_ceil(10),
         Code::Calculate(_, _) => (2 * sizes.text).div_ceil(10).max(1),
         Code::In { .. } => sizes.elements,
@@ -56,7 +61,9 @@ pub(super) fn estimate(code: &Code, sizes: Sizes) -> u64 {
             };
             // The parts have the body once.
             let times = size(&repeated.range, sizes);
-            body.saturating_mul(times.saturating_sub(1)).saturating_add(around * times).saturating_add(cost::LIST)
+            body.saturating_mul(times.saturating_sub(1))
+                .saturating_add(around * times)
+                .saturating_add(cost::LIST)
         }
     };
     parts.saturating_add(own)

@@ -131,7 +131,7 @@ impl Program {
     pub fn evaluate_bool(&self, bindings: &mut Bindings<'_>) -> Result<bool, EvalError> {
         match bindings.evaluate(self)? {
             Value::Bool(verdict) => Ok(verdict),
-            other => Err(EvalError::NotBool { got: other.type_name() }),
+            other => Err(EvalError::NotBool { got: other.describe() }),
         }
     }
 
@@ -142,7 +142,7 @@ impl Program {
     pub fn evaluate_string(&self, bindings: &mut Bindings<'_>) -> Result<String, EvalError> {
         match bindings.evaluate(self)? {
             Value::Str(text) => Ok((*text).to_owned()),
-            other => Err(EvalError::NotString { got: other.type_name() }),
+            other => Err(EvalError::NotString { got: other.describe() }),
         }
     }
 
@@ -466,7 +466,11 @@ fn new_key<'a>(key: &Value<'a>) -> Result<Key<'a>, Fault> {
 }
 
 /// Puts in what a loop makes.
-fn insert<'a>(made: &mut BTreeMap<Key<'a>, Value<'a>>, key: &Value<'a>, value: Value<'a>) -> Result<(), Fault> {
+fn insert<'a>(
+    made: &mut BTreeMap<Key<'a>, Value<'a>>,
+    key: &Value<'a>,
+    value: Value<'a>,
+) -> Result<(), Fault> {
     match made.insert(new_key(key)?, value) {
         None => Ok(()),
         Some(_) => Err(Fault::new("insert failed: the key is already there")),
@@ -488,5 +492,5 @@ fn no_such_key(name: &str) -> Fault {
 }
 
 fn no_fields(value: &Value<'_>) -> Fault {
-    Fault::new(format!("no such overload: a {} has no fields", value.type_name()))
+    Fault::new(format!("no such overload: {} has no fields", value.describe()))
 }

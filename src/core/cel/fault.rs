@@ -1,6 +1,7 @@
 //! Why an evaluation stopped, while it is still under way.
 
 use super::error::{EvalError, Text};
+use super::value::Value;
 
 /// Why an operator or a function gave no value. Holds no value of the object: a Secret may be what is judged.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,10 +18,15 @@ impl Fault {
         EvalError::Failed { reason: Text::bounded(reason.as_ref(), 200) }.into()
     }
 
-    /// No overload of `name` takes these types.
-    pub(super) fn no_such_overload(name: &str, args: &[super::value::Value<'_>]) -> Self {
-        let types: Vec<&str> = args.iter().map(super::value::Value::type_name).collect();
-        Self::new(format!("no such overload: {name} of {}", types.join(" and ")))
+    /// No form of the operator or function `name` takes values of these types.
+    pub(super) fn no_such_overload(name: &str, args: &[Value<'_>]) -> Self {
+        let types: Vec<&str> = args.iter().map(Value::describe).collect();
+        let symbol = match name {
+            "@in" => "in",
+            "_[_]" | "_[?_]" => "[]",
+            name => name.trim_matches('_'),
+        };
+        Self::new(format!("no such overload: `{symbol}` does not take {}", types.join(" and ")))
     }
 }
 

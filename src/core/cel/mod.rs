@@ -50,6 +50,7 @@ pub use evaluate::{Bindings, Inputs, Variable};
 pub use reads::Reads;
 pub use scope::{Root, Scope};
 pub use stack::{LARGE_STACK, with_large_stack};
+pub use syntax::is_reserved;
 pub use types::{ObjectType, Type};
 pub use value::Value;
 

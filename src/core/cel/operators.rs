@@ -77,6 +77,7 @@ pub(super) fn equal(a: &Value<'_>, b: &Value<'_>, meter: &mut Meter) -> Result<b
         (Value::Type(a), Value::Type(b)) => a == b,
         (Value::Opaque(a), Value::Opaque(b)) if a.type_name() == b.type_name() => a.equals(&**b),
         // As Kubernetes' libraries do.
+        (Value::Opaque(_), Value::Null) => false,
         (Value::Opaque(_), _) => return Err(Fault::no_such_overload("_==_", &[a.clone(), b.clone()])),
         _ => numbers(a, b) == Some(Some(Ordering::Equal)),
     })
@@ -266,7 +267,7 @@ pub(super) fn index<'a>(whole: &Value<'a>, key: &Value<'a>, meter: &mut Meter) -
         Value::List(list) => {
             let at = list_index(key)?;
             let found = usize::try_from(at).ok().and_then(|at| list.get(at));
-            found.ok_or_else(|| Fault::new(format!("index out of bounds: {at}")))
+            found.ok_or_else(|| Fault::new("index out of bounds"))
         }
         Value::Map(map) => {
             meter.charge(lookup_cost(map))?;

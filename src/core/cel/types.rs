@@ -94,7 +94,9 @@ impl Type {
     /// The type in words, with its article.
     pub(super) fn describe(&self) -> String {
         match self {
-            Self::Dyn | Self::Error | Self::Param(_) => "a value whose type is known only at run time".to_owned(),
+            Self::Dyn | Self::Error | Self::Param(_) => {
+                "a value whose type is known only at run time".to_owned()
+            }
             Self::Null => "null".to_owned(),
             Self::Bytes => "bytes".to_owned(),
             Self::Int => "an int".to_owned(),

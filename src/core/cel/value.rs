@@ -207,7 +207,9 @@ impl<'a> Key<'a> {
             Value::Bool(b) => Some(Self::Bool(*b)),
             Value::Int(i) => Some(Self::Int(*i)),
             Value::Uint(u) => Some(Self::Uint(*u)),
-            Value::Double(d) if d.fract() == 0.0 && (-9.2e18..9.2e18).contains(d) => Some(Self::Int(*d as i64)),
+            Value::Double(d) if d.fract() == 0.0 && (-9.2e18..9.2e18).contains(d) => {
+                Some(Self::Int(*d as i64))
+            }
             Value::Double(d) if d.fract() == 0.0 && (0.0..1.8e19).contains(d) => Some(Self::Uint(*d as u64)),
             Value::Double(d) => Some(Self::Double(d.to_bits())),
             Value::Str(s) => Some(Self::Str(s.clone())),
@@ -310,6 +312,26 @@ impl<'a> Value<'a> {
             Self::Duration(_) => "google.protobuf.Duration",
             Self::Type(_) => "type",
             Self::Optional(_) => "optional_type",
+            Self::Opaque(value) => value.type_name(),
+        }
+    }
+
+    /// The name of its type in messages, with the article.
+    pub(super) fn describe(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a bool",
+            Self::Int(_) => "an int",
+            Self::Uint(_) => "a uint",
+            Self::Double(_) => "a double",
+            Self::Str(_) => "a string",
+            Self::Bytes(_) => "bytes",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+            Self::Timestamp(_) => "a timestamp",
+            Self::Duration(_) => "a duration",
+            Self::Type(_) => "a type",
+            Self::Optional(_) => "an optional",
             Self::Opaque(value) => value.type_name(),
         }
     }

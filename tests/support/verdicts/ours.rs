@@ -53,7 +53,8 @@ pub fn judge_kept(
     if let Some(problem) = policy.problems.first() {
         return Verdict::Rejected(format!("{}: {}", problem.field, problem.message));
     }
-    let projected = |object: &Option<Value>, root| object.as_ref().map(|object| projected(object, kept(root)));
+    let projected =
+        |object: &Option<Value>, root| object.as_ref().map(|object| projected(object, kept(root)));
     let object = projected(&stored.object, Root::Object);
     let old_object = projected(&stored.old_object, Root::OldObject);
     let namespace_object = projected(&stored.namespace, Root::NamespaceObject);

@@ -93,7 +93,10 @@ impl Checker<'_> {
             });
         };
         if let (op::INDEX | op::OPT_INDEX, [_, Code::Constant(key)]) = (name, codes.as_slice())
-            && !matches!(key, Value::Str(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_) | Value::Double(_))
+            && !matches!(
+                key,
+                Value::Str(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_) | Value::Double(_)
+            )
         {
             let (got, want) = (Text::word(&types[1].describe()), Text::word("a string or a number"));
             return self.fault(CompileError::Mismatch { got, want, at });
@@ -195,9 +198,8 @@ impl Checker<'_> {
         match made(&code) {
             Some(Ok(value)) => (Code::Constant(value), result),
             // As a kube-apiserver, which converts literals when it compiles.
-            Some(Err(Fault::Error(error))) if literal && CONVERSIONS.contains(&declared.name) => {
-                self.fault(CompileError::Syntax { at, message: Text::bounded(&error.to_string(), MAX_LISTING) })
-            }
+            Some(Err(Fault::Error(error))) if literal && CONVERSIONS.contains(&declared.name) => self
+                .fault(CompileError::Syntax { at, message: Text::bounded(&error.to_string(), MAX_LISTING) }),
             _ => (code, result),
         }
     }

@@ -177,6 +177,9 @@ impl<'a> Run<'_, 'a> {
     }
 
     fn sort_by(&mut self, repeated: &Loop, range: &Range<'a>, key: &Code) -> Result<Value<'a>, Fault> {
+        if matches!(range, Range::Map(_)) {
+            return Err(Fault::new("no such overload: sortBy of map"));
+        }
         let (mut keys, mut elements) = (Vec::new(), Vec::new());
         self.meter.charge(2 * cost::LIST)?;
         for n in 0..range.len() {
@@ -204,9 +207,9 @@ impl<'a> Run<'_, 'a> {
 }
 
 fn not_a_bool(value: &Value<'_>) -> Fault {
-    Fault::new(format!("no such overload: a {} is used as a condition", value.type_name()))
+    Fault::new(format!("no such overload: {} is used as a condition", value.describe()))
 }
 
 fn not_a_range(value: &Value<'_>) -> Fault {
-    Fault::new(format!("a {} is looped over; want a list or a map", value.type_name()))
+    Fault::new(format!("{} is looped over; want a list or a map", value.describe()))
 }
