@@ -491,7 +491,7 @@ mod tests {
     fn elements_that_cannot_be_compared_or_added_fail() {
         let nested = list(&[ints(&[1])]);
         assert!(call(max, std::slice::from_ref(&nested)).contains("`max` does not take a list"));
-        assert!(call(is_sorted, &[nested]).contains("isSorted of list"));
+        assert!(call(is_sorted, &[nested]).contains("`isSorted` does not take a list"));
         assert!(call(max, &[list(&[])]).contains("max called on empty list"));
         assert!(call(min, &[list(&[])]).contains("min called on empty list"));
         assert!(

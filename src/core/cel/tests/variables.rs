@@ -118,9 +118,5 @@ fn a_chain_of_variables_is_as_deep_as_the_stack_bears() {
     };
     assert_eq!(chain(59), Ok(true));
     let error = chain(60).expect_err("too deep");
-    assert!(
-        error
-            .ends_with("operations are nested more than 600 deep (at 1:16); move parts of it into variables"),
-        "{error}"
-    );
+    assert!(error.contains("operations are nested more than 600 deep"), "{error}");
 }
