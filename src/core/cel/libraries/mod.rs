@@ -3,8 +3,16 @@
 //! A library declares its functions with their signatures as text, their documentation and examples; the checker
 //! reads the signatures, the evaluator calls what stands beside them, and the reference page is made of the rest.
 
+mod cidr;
+mod ip;
+mod named_format;
+mod quantity;
+mod semver;
 mod sets;
 mod signature;
+#[cfg(test)]
+mod testing;
+mod url;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,7 +25,15 @@ use super::value::Value;
 pub(super) use signature::Signature;
 
 /// All of them, in the order of the reference page.
-pub(super) const LIBRARIES: &[Library] = &[sets::LIBRARY];
+pub(super) const LIBRARIES: &[Library] = &[
+    sets::LIBRARY,
+    quantity::LIBRARY,
+    semver::LIBRARY,
+    url::LIBRARY,
+    ip::LIBRARY,
+    cidr::LIBRARY,
+    named_format::LIBRARY,
+];
 
 /// Functions that belong together.
 pub(super) struct Library {
