@@ -47,6 +47,7 @@ const CORE_CRATES: &[&str] = &[
     "jiff",
     "regex",
     "self",
+    "semver",
     "serde",
     "std",
     "strsim",

@@ -54,6 +54,10 @@ pub trait Opaque: Any + fmt::Debug + Send + Sync {
     fn type_name(&self) -> &'static str;
     /// Whether it equals `other`, which is of the same type.
     fn equals(&self, other: &dyn Opaque) -> bool;
+    /// How much there is to read when it is compared, as [`Value::size`].
+    fn size(&self) -> u64 {
+        1
+    }
 }
 
 /// Text of the tree, or text that an expression made.
@@ -367,6 +371,7 @@ impl<'a> Value<'a> {
             Self::List(l) => l.len() as u64,
             Self::Map(m) => m.len() as u64,
             Self::Optional(Some(inner)) => inner.size(),
+            Self::Opaque(value) => value.size(),
             _ => 1,
         }
     }

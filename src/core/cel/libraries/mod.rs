@@ -3,22 +3,30 @@
 //! A library declares its functions with their signatures as text, their documentation and examples; the checker
 //! reads the signatures, the evaluator calls what stands beside them, and the reference page is made of the rest.
 
+mod cidr;
 mod conversions;
 mod doubles;
 mod encoders;
 pub(super) mod format;
 mod instants;
+mod ip;
 mod jsonpatch;
 pub(super) mod lists;
 mod math;
+mod named_format;
 mod optionals;
+mod quantity;
 mod re2;
 pub(super) mod regex;
+mod semver;
 mod sets;
 mod signature;
 mod strings;
 mod strings_standard;
+#[cfg(test)]
+mod testing;
 mod time;
+mod url;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -42,6 +50,12 @@ pub(super) const LIBRARIES: &[Library] = &[
     lists::INCLUDES,
     sets::LIBRARY,
     optionals::LIBRARY,
+    quantity::LIBRARY,
+    semver::LIBRARY,
+    url::LIBRARY,
+    ip::LIBRARY,
+    cidr::LIBRARY,
+    named_format::LIBRARY,
     math::LIBRARY,
     encoders::LIBRARY,
     jsonpatch::LIBRARY,
