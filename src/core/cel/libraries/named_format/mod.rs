@@ -126,7 +126,7 @@ pub(super) const LIBRARY: Library = Library {
             doc: "The start of a DNS label that starts with a letter: it may end in -.",
             examples: &[
                 "!format.dns1035LabelPrefix().validate('my-').hasValue()",
-                "format.dns1035LabelPrefix().validate('1-').hasValue()",
+                "format.dns1035LabelPrefix().validate('1a-').hasValue()",
             ],
             overloads: &[Overload::new(
                 "format.dns1035LabelPrefix() -> NamedFormat",
