@@ -8,6 +8,7 @@
 
 pub mod conformance;
 pub mod ours;
+pub mod random;
 pub mod report;
 pub mod truth;
 

@@ -495,7 +495,8 @@ mod tests {
         assert!(call(max, &[list(&[])]).contains("max called on empty list"));
         assert!(call(min, &[list(&[])]).contains("min called on empty list"));
         assert!(
-            call(sum_of_ints, &[list(&[1.into(), Value::Double(2.0)])]).contains("`sum` does not take an int and a double")
+            call(sum_of_ints, &[list(&[1.into(), Value::Double(2.0)])])
+                .contains("`sum` does not take an int and a double")
         );
         assert!(call(sum_of_durations, &[list(&[Value::Timestamp(0)])]).contains("no such overload"));
         assert!(call(sum_of_ints, &[ints(&[i64::MAX, 1])]).contains("overflow"));

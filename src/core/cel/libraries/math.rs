@@ -387,7 +387,9 @@ mod tests {
             call(max_list, &[Value::list(vec![Value::text("s3cret")])])
                 .contains("`math.@max` does not take a string")
         );
-        assert!(call(max, &[Value::text("s3cret"), Value::Int(1)]).contains("does not take a string and an int"));
+        assert!(
+            call(max, &[Value::text("s3cret"), Value::Int(1)]).contains("does not take a string and an int")
+        );
         assert_eq!(call(max_list, &[Value::list(vec![1.into(); 101])]), "budget");
     }
 
