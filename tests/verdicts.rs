@@ -9,9 +9,6 @@ use std::path::Path;
 use verdicts::report::{PAGE, Report, page};
 use verdicts::truth::{RECORD, Truth};
 
-/// Disagreements that nobody explained, of cases that today's evaluator does not get. Comes down to zero.
-const KNOWN_GAPS: usize = 2567;
-
 #[test]
 fn we_say_what_the_api_server_says() {
     let data = verdicts::load();
@@ -19,7 +16,7 @@ fn we_say_what_the_api_server_says() {
     println!("{}", report.text());
     println!("{} cases, {} disagreements", data.cases.len(), report.disagreements());
     assert!(report.untrue.is_empty(), "{:#?}", report.untrue);
-    assert!(report.disagreements() <= KNOWN_GAPS, "{}", report.text());
+    assert_eq!(report.disagreements(), 0, "{}", report.text());
 }
 
 #[test]

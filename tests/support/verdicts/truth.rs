@@ -64,7 +64,8 @@ impl Stored {
             "operation": operation,
             "kind": {"group": group, "version": version, "kind": kind},
             "resource": {"group": group, "version": version, "resource": plural(kind)},
-            "namespace": self.namespace_name(),
+            // A namespace is in itself, as far as requests are concerned.
+            "namespace": if kind == "Namespace" { self.either()["metadata"]["name"].clone() } else { self.namespace_name().into() },
             "name": self.either()["metadata"]["name"],
         })
     }
