@@ -47,7 +47,7 @@ matchConditions:
 - {name: alive, expression: '!has(object.metadata.deletionTimestamp)'}
 rules:
 - {name: owned, expression: variables.owner != '', message: nobody owns it}
-- {name: other, resources: [apps], severity: critical, expression: 'true', messageExpression: variables.owner}
+- {name: other, resources: [apps], severity: critical, expression: 'true', messageExpression: string(variables.owner)}
 ",
     );
     assert_eq!(policy.problems, []);
