@@ -36,3 +36,4 @@ pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod watch;
+pub mod yaml;

@@ -219,8 +219,8 @@ fn read(path: &Path) -> String {
 /// Plays one story and returns what is not as it is told.
 fn play(folder: &Path) -> Vec<String> {
     let yaml = |file: &str| read(&folder.join(file));
-    let steps: Vec<Step> = serde_yaml::from_str(&yaml("events.yaml")).expect("events.yaml");
-    let mut expected: Expected = serde_yaml::from_str(&yaml("expected.yaml")).expect("expected.yaml");
+    let steps: Vec<Step> = polywatch::yaml::from_str(&yaml("events.yaml")).expect("events.yaml");
+    let mut expected: Expected = polywatch::yaml::from_str(&yaml("expected.yaml")).expect("expected.yaml");
     let mut story = Story::default();
     for document in serde_yaml::Deserializer::from_str(&yaml("policy.yaml")) {
         story.apply(&MonitorPolicy::deserialize(document).expect("policy.yaml"));

@@ -96,8 +96,8 @@ pub struct Target {
     pub namespaces: BTreeSet<String>,
     /// Only objects with these names; empty for all.
     pub names: BTreeSet<String>,
-    /// Text of the label selector; empty for all.
-    pub label_selector: String,
+    /// Only objects whose labels match.
+    pub labels: LabelMatcher,
     /// Text of the field selector; empty for all.
     pub field_selector: String,
 }

@@ -87,7 +87,7 @@ fn help(args: &[&str]) -> String {
 
 fn deployment() -> Deployment {
     let text = include_str!("../../config/manager/deployment.yaml");
-    serde_yaml::from_str(text).expect("deployment.yaml is a Deployment")
+    polywatch::yaml::from_str(text).expect("deployment.yaml is a Deployment")
 }
 
 fn probe_path(probe: fn(&Container) -> &Option<Probe>) -> String {
