@@ -30,6 +30,7 @@ pub mod judge;
 pub mod leader;
 pub mod metrics;
 pub mod nudge;
+pub mod offline;
 pub mod policy;
 pub mod record;
 pub mod telemetry;

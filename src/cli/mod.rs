@@ -1,7 +1,10 @@
 //! The command line, one file per command.
 
+mod check;
 mod crds;
+mod output;
 mod run;
+mod test;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Check(check::Check),
+    Test(test::Test),
     Crds(crds::Crds),
 }
 
@@ -33,6 +38,8 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(command) => command.execute(),
+        Command::Check(command) => command.execute(),
+        Command::Test(command) => command.execute(),
         Command::Crds(command) => command.execute(),
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cel::{Program, Root, Variable};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
+use super::project::ProjectedObject;
 use super::rules::CompiledRule;
 use super::tree::Node;
 
@@ -81,6 +82,22 @@ pub struct Selection {
     pub filter: NamespaceFilter,
     /// Set when the selection is written so that nothing can be asked for.
     pub invalid: Option<String>,
+}
+
+impl Selection {
+    /// Whether an object that the API server hands out for the target is selected. `labels_of` gives the labels of
+    /// a namespace when it exists. A Namespace is matched by its own labels, as in admission policies.
+    pub fn admits<'a>(
+        &self,
+        object: &'a ProjectedObject,
+        labels_of: impl Fn(&str) -> Option<Option<&'a Node>>,
+    ) -> bool {
+        let id = object.id();
+        if id.namespace.is_none() && &*id.kind == "Namespace" && &*id.api_version == "v1" {
+            return self.filter.admits(Some(&id.name), |_| Some(object.labels()));
+        }
+        self.filter.admits(id.namespace.as_deref(), labels_of)
+    }
 }
 
 /// The part of a selection that the API server applies.

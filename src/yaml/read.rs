@@ -72,7 +72,11 @@ fn form_of(text: &str) -> Form {
 /// JSON writes a character beyond 16 bits as two escapes, and YAML has another escape for it.
 fn join_surrogates(text: &str) -> std::borrow::Cow<'_, str> {
     let lower = text.to_ascii_lowercase();
-    if !lower.contains("\\ud8") && !lower.contains("\\ud9") && !lower.contains("\\uda") && !lower.contains("\\udb") {
+    if !lower.contains("\\ud8")
+        && !lower.contains("\\ud9")
+        && !lower.contains("\\uda")
+        && !lower.contains("\\udb")
+    {
         return text.into();
     }
     let unit = |at: usize| -> Option<u32> {
@@ -113,7 +117,11 @@ enum Inside {
 }
 
 enum Key {
-    Named { at: Place, key: String, written: Option<String> },
+    Named {
+        at: Place,
+        key: String,
+        written: Option<String>,
+    },
     /// `<<`
     Merge(Place),
 }
@@ -281,7 +289,9 @@ impl Reader {
         match inside {
             Inside::List(items) => items.push(tree),
             Inside::Map { entries, merged, key, .. } => match key.take() {
-                Some(Key::Named { at, key, written }) => entries.push(Entry { at, key, written, value: tree }),
+                Some(Key::Named { at, key, written }) => {
+                    entries.push(Entry { at, key, written, value: tree })
+                }
                 Some(Key::Merge(at)) => {
                     let maps = match tree.value {
                         Value::List(items) => items,

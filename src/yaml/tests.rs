@@ -50,7 +50,10 @@ fn scalars_mean_what_kubectl_takes_them_for() {
 
 #[test]
 fn json_is_read_as_json() {
-    assert_eq!(one(r#"{"a": 1.0, "b": [true, null, 1e2], "c": "on"}"#), json!({"a": 1.0, "b": [true, null, 100.0], "c": "on"}));
+    assert_eq!(
+        one(r#"{"a": 1.0, "b": [true, null, 1e2], "c": "on"}"#),
+        json!({"a": 1.0, "b": [true, null, 100.0], "c": "on"})
+    );
     assert_eq!(one("{\n\t\"a\": \"\\ud83d\\ude00 \\\\ud83d\"\n}"), json!({"a": "😀 \\ud83d"}));
     assert_eq!(one(&format!("{{\"{}\": 1}}", "k".repeat(3000))).as_object().map(|o| o.len()), Some(1));
     assert!(wrong(r#"{"a": yes}"#).starts_with("1:7: "));
@@ -70,7 +73,8 @@ fn documents_are_counted_and_empty_ones_left_out() {
 #[test]
 fn every_error_has_its_line_and_column() {
     assert_eq!(wrong("a: 1\nb: 2\na: 3\n"), "3:1: the key \"a\" is given twice; first in line 1");
-    let places = ["a: [1,\nb: 2\n", "a: .inf", "a: &x [*x]", "? [a]\n: b", "a: !Ref x", "a: 1\n---\nb: *nobody\n"];
+    let places =
+        ["a: [1,\nb: 2\n", "a: .inf", "a: &x [*x]", "? [a]\n: b", "a: !Ref x", "a: 1\n---\nb: *nobody\n"];
     let errors: Vec<String> = places.into_iter().map(wrong).collect();
     let expected = [
         "1:4: unclosed bracket '['",
@@ -87,7 +91,8 @@ fn every_error_has_its_line_and_column() {
 
 #[test]
 fn places_are_found_by_path() {
-    let documents = read("spec:\n  rules:\n  - name: a\n  - name: b\n    expression: |\n      x\n").expect("reads");
+    let documents =
+        read("spec:\n  rules:\n  - name: a\n  - name: b\n    expression: |\n      x\n").expect("reads");
     let tree = &documents[0].tree;
     let at = |path| tree.place_of(path).to_string();
     assert_eq!(at("spec.rules[1].name"), "4:11");

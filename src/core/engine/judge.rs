@@ -59,9 +59,7 @@ pub fn judge(
             _ if !rule.is_in_force() => Judgement::NotInForce,
             Admission::Skipped(condition) => Judgement::Skipped(condition.clone()),
             Admission::Failed(error) => Judgement::Judged(Verdict::Error(error.clone())),
-            Admission::Judged => {
-                rule.judge(&mut bindings).map_or(Judgement::NotInForce, Judgement::Judged)
-            }
+            Admission::Judged => rule.judge(&mut bindings).map_or(Judgement::NotInForce, Judgement::Judged),
         };
         each(rule, judgement);
     }
