@@ -22,6 +22,7 @@
 pub mod api;
 pub mod app;
 pub mod budget;
+pub mod capture;
 pub mod cli;
 pub mod cluster;
 pub mod core;

@@ -13,6 +13,8 @@
 //! ```
 
 pub mod check;
+pub mod convert;
+pub mod explain;
 pub mod history;
 pub mod input;
 pub mod kinds;

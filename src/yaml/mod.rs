@@ -66,7 +66,9 @@ pub fn from_str<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
 pub fn to_string<T: Serialize>(value: &T) -> Result<String, Error> {
     let options = serde_saphyr::ser_options! {
         compact_list_indent: true,
-        prefer_block_scalars: false,
+        // Texts of several lines as such, and nothing folded.
+        prefer_block_scalars: true,
+        min_fold_chars: usize::MAX,
         // Quotes what YAML 1.1 would take for something else than a text.
         yaml_12: false,
     };
