@@ -69,6 +69,7 @@ pub fn to_string<T: Serialize>(value: &T) -> Result<String, Error> {
         // Texts of several lines as such, and nothing folded.
         prefer_block_scalars: true,
         min_fold_chars: usize::MAX,
+        folded_wrap_chars: usize::MAX,
         // Quotes what YAML 1.1 would take for something else than a text.
         yaml_12: false,
     };

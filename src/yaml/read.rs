@@ -36,37 +36,47 @@ pub struct ReadError {
 /// The first thing that is wrong: the grammar, a key that is given twice, or a bound.
 pub fn read(text: &str) -> Result<Vec<Document>, ReadError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut reader = Reader::new(form_of(text));
+    let mut reader = Reader::new();
     if text.len() > MAX_BYTES {
         return Err(reader.error(START, format!("the text has more than {MAX_BYTES} bytes")));
     }
-    let text = match reader.form {
-        Form::Json => join_surrogates(text),
-        Form::Yaml => text.into(),
-    };
-    let mut options = Options::default();
-    options.set_emit_comments(false);
-    options.simple_key_max_lookahead = 4096;
-    options.flow_nesting_limit = MAX_DEPTH + 1;
-    options.block_nesting_limit = MAX_DEPTH + 1;
-    for event in Parser::new_from_str_with_options(&text, options) {
-        let (event, span) = event.map_err(|error| reader.error(place(error.marker()), error.info()))?;
-        reader.take(event, place(&span.start))?;
+    match json_values(text) {
+        Some(values) => {
+            reader.form = Form::Json;
+            for (value, start) in values {
+                reader.start = start;
+                reader.parse(&join_surrogates(value))?;
+            }
+        }
+        None => reader.parse(text)?,
     }
     Ok(reader.documents)
 }
 
 const START: Place = Place { line: 1, column: 1 };
 
-fn place(marker: &Marker) -> Place {
-    Place { line: marker.line().max(1), column: marker.col() + 1 }
-}
-
-fn form_of(text: &str) -> Form {
-    match text.trim_start().starts_with('{') {
-        true => Form::Json,
-        false => Form::Yaml,
+/// The values of a text that is JSON and nothing else, one after another, and where each begins. As for `kubectl`,
+/// a text that begins with a brace and is no JSON is YAML.
+fn json_values(text: &str) -> Option<Vec<(&str, Place)>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
     }
+    let mut values = Vec::new();
+    let (mut at, mut place) = (0, START);
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
+    while let Some(value) = stream.next() {
+        value.ok()?;
+        let value = &text[at..stream.byte_offset()];
+        values.push((value, place));
+        at = stream.byte_offset();
+        place = match value.rsplit_once('\n') {
+            Some((above, last)) => {
+                Place { line: place.line + above.matches('\n').count() + 1, column: last.chars().count() + 1 }
+            }
+            None => Place { column: place.column + value.chars().count(), ..place },
+        };
+    }
+    Some(values)
 }
 
 /// JSON writes a character beyond 16 bits as two escapes, and YAML has another escape for it.
@@ -128,6 +138,8 @@ enum Key {
 
 struct Reader {
     form: Form,
+    /// Where the text that is parsed begins.
+    start: Place,
     open: Vec<Open>,
     anchors: HashMap<usize, (Tree, usize)>,
     documents: Vec<Document>,
@@ -136,9 +148,31 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(form: Form) -> Self {
+    fn new() -> Self {
         let (open, anchors, documents) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { form, open, anchors, documents, number: 0, nodes: 0 }
+        Self { form: Form::Yaml, start: START, open, anchors, documents, number: 0, nodes: 0 }
+    }
+
+    fn parse(&mut self, text: &str) -> Result<(), ReadError> {
+        let mut options = Options::default();
+        options.set_emit_comments(false);
+        options.simple_key_max_lookahead = 4096;
+        options.flow_nesting_limit = MAX_DEPTH + 1;
+        options.block_nesting_limit = MAX_DEPTH + 1;
+        for event in Parser::new_from_str_with_options(text, options) {
+            let (event, span) =
+                event.map_err(|error| self.error(self.place(error.marker()), error.info()))?;
+            self.take(event, self.place(&span.start))?;
+        }
+        Ok(())
+    }
+
+    fn place(&self, marker: &Marker) -> Place {
+        let (line, column) = (marker.line().max(1), marker.col() + 1);
+        match line {
+            1 => Place { line: self.start.line, column: self.start.column + column - 1 },
+            _ => Place { line: self.start.line + line - 1, column },
+        }
     }
 
     fn error(&self, at: Place, text: impl Into<String>) -> ReadError {

@@ -5,7 +5,7 @@
 
 use super::tree::Value;
 
-/// The form of a whole text. As for `kubectl`, one that begins with a brace is JSON.
+/// The form of a whole text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Yaml,
@@ -35,10 +35,6 @@ pub(super) fn tagged(tag: &str, text: &str) -> Result<Value, String> {
 }
 
 fn json(text: &str) -> Result<Value, String> {
-    // What the parser hands over where nothing is written.
-    if text.is_empty() || text == "~" {
-        return Err("a value is missing".to_owned());
-    }
     match serde_json::from_str(text) {
         Ok(serde_json::Value::Null) => Ok(Value::Null),
         Ok(serde_json::Value::Bool(value)) => Ok(Value::Bool(value)),

@@ -56,9 +56,16 @@ fn json_is_read_as_json() {
     );
     assert_eq!(one("{\n\t\"a\": \"\\ud83d\\ude00 \\\\ud83d\"\n}"), json!({"a": "😀 \\ud83d"}));
     assert_eq!(one(&format!("{{\"{}\": 1}}", "k".repeat(3000))).as_object().map(|o| o.len()), Some(1));
-    assert!(wrong(r#"{"a": yes}"#).starts_with("1:7: "));
-    assert_eq!(wrong(r#"{"a": }"#), "1:5: a value is missing");
+    // What begins with a brace and is no JSON is YAML.
+    assert_eq!(one(r#"{"a": yes, b: 1.0}"#), json!({"a": true, "b": 1}));
+    assert!(wrong(r#"{"a": 1"#).starts_with("1:"));
     // One after another, as kubectl takes them.
+    let stream = read("{\"a\": 1}{\"a\": 2}\n  {\"a\": 3,\n\"b\": 4}").expect("reads");
+    let places: Vec<String> = stream.iter().map(|d| d.tree.get("a").expect("a").at.to_string()).collect();
+    assert_eq!(places, ["1:7", "1:15", "2:9"]);
+    assert_eq!(stream[2].tree.get("b").map(|b| b.at.to_string()).as_deref(), Some("3:6"));
+    assert_eq!(stream.iter().map(|d| d.number).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(wrong("{\"a\": 1}\n{\"a\": 1, \"a\": 2}").starts_with("2:10: the key"));
     assert_eq!(read("{\"a\": 1}\n---\n{\"a\": 2}").map(|d| d.len()), Ok(2));
 }
 

@@ -10,6 +10,7 @@ mod bad_input;
 mod examples;
 mod findings;
 mod harness;
+mod history;
 mod install;
 mod replicas;
 mod resilience;

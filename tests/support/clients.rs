@@ -14,7 +14,6 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, Scope};
 use kube::{Api, Client, Config};
-use serde::Deserialize;
 
 use super::control_plane::ControlPlane;
 use super::wait::eventually;
