@@ -16,7 +16,8 @@
 //! The modules, in the order of the data: [`api`] (the custom resources), [`policy`] (spec to what is in
 //! force), [`watch`] (kinds, watches, objects), [`judge`] (the thread that runs the engine), [`core`] (what
 //! changed and what is wrong; pure), [`record`] (status and Events). Around them: [`cluster`] (clients),
-//! [`app`] (puts everything together), [`cli`], [`metrics`], [`http`], [`telemetry`], [`nudge`],
+//! [`app`] (puts everything together), [`cli`], [`offline`] (the same judging without a cluster), [`capture`]
+//! (records events for it), [`yaml`], [`metrics`], [`http`], [`telemetry`], [`nudge`],
 //! [`budget`], [`leader`].
 
 pub mod api;

@@ -1,5 +1,5 @@
-//! Stories from `tests/scenarios/`: policies and events in, findings out, and nothing else. The format is described
-//! there; `polywatch test` plays the same.
+//! Stories from `tests/scenarios/`: policies and events in, findings out, and nothing else. `polywatch test`
+//! plays the same.
 
 // A panic is how a test fails.
 #![allow(clippy::expect_used)]

@@ -21,7 +21,7 @@ pub fn explain(policy: &CompiledPolicy) -> String {
         page.line(1, "match conditions: objects for which one is false are skipped");
     }
     for condition in &policy.match_conditions {
-        page.line(2, condition.name.to_string());
+        page.line(2, &condition.name);
         page.program(policy, "expression", &condition.program);
     }
     if !policy.variables.is_empty() {

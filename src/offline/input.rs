@@ -12,6 +12,8 @@ use crate::yaml::MAX_BYTES;
 
 /// Most files of one run.
 pub const MAX_FILES: usize = 20_000;
+/// Most bytes of all of them.
+const MAX_TOTAL: usize = 1 << 30;
 /// Most folders within one another.
 const MAX_FOLDERS: usize = 32;
 
@@ -57,6 +59,9 @@ pub enum InputProblem {
     /// Too many files.
     #[error("there are more than {MAX_FILES} files; give fewer at a time")]
     TooManyFiles,
+    /// Too much altogether.
+    #[error("the files have more than {MAX_TOTAL} bytes; give fewer at a time")]
+    TooMuch,
     /// Folders within folders.
     #[error("{0}: folders are nested too deep")]
     TooDeep(String),
@@ -83,7 +88,7 @@ pub fn open_lines(path: &Path) -> Result<Box<dyn io::BufRead>, InputProblem> {
 /// # Errors
 /// The first input that cannot be read.
 pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, InputProblem> {
-    let mut sources = Vec::new();
+    let (mut sources, mut total) = (Vec::new(), 0);
     for path in paths {
         if path.as_os_str() == "-" {
             sources.push(read(io::stdin().lock(), "standard input")?);
@@ -102,7 +107,12 @@ pub fn read_all(paths: &[PathBuf]) -> Result<Vec<Source>, InputProblem> {
             if sources.len() >= MAX_FILES {
                 return Err(InputProblem::TooManyFiles);
             }
-            sources.push(read_file(&file)?);
+            let source = read_file(&file)?;
+            total += source.text.len();
+            if total > MAX_TOTAL {
+                return Err(InputProblem::TooMuch);
+            }
+            sources.push(source);
         }
     }
     Ok(sources)

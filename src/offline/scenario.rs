@@ -1,5 +1,5 @@
 //! Stories that test policies: a folder of `policy.yaml`, `events.yaml` and `expected.yaml`, whose form
-//! `tests/scenarios/README.md` describes. In: their texts. Out: what is not as it is told.
+//! `docs/offline.md` describes. In: their texts. Out: what is not as it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -310,3 +310,21 @@ spec:
         assert!(ran.out.contains("redacted") && !(ran.out + &ran.err).contains("hunter2"), "{form}");
     }
 }
+
+/// What the page shows is what comes out.
+#[test]
+fn the_page_of_the_docs_is_true() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/offline.md")).expect("the page");
+    let block = page.split("```console\n$ polywatch check").nth(1).expect("an example");
+    let (command, output) = block.split_once("/api-key-in-url.yaml\n").expect("a command");
+    let command = format!("check{command}/api-key-in-url.yaml");
+    let arguments: Vec<&str> = command.split_whitespace().filter(|word| *word != "\\").collect();
+    let ran = polywatch(&arguments, b"");
+    assert_eq!(Some(ran.out.as_str()), output.split("```").next(), "{}", ran.err);
+    let entry = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an entry");
+    let json = polywatch(&[arguments.as_slice(), &["-o", "json"]].concat(), b"");
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&json.out).expect("JSON");
+    let entry: serde_json::Value = serde_json::from_str(entry).expect("JSON");
+    assert!(entries.contains(&entry), "{}", json.out);
+}

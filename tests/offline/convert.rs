@@ -158,3 +158,14 @@ fn what_has_no_counterpart_is_refused_with_place_and_reason() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("kind: Gadget") && ran.out.contains("its severity is a guess"), "{}", ran.out);
 }
+
+/// What the page shows is what comes out.
+#[test]
+fn the_page_of_the_docs_is_true() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/from-validatingadmissionpolicy.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let blocks: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let ran = polywatch(&["convert", "-f", "-"], blocks[0].as_bytes());
+    assert_eq!(ran.out, blocks[1], "{}", ran.err);
+}
