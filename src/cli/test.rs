@@ -46,7 +46,8 @@ enum Form {
     Junit,
 }
 
-type Result1 = Result<Played, Vec<InputError>>;
+/// How a test went, or why it cannot be played.
+type Outcome = Result<Played, Vec<InputError>>;
 
 impl Test {
     pub fn execute(self) -> ExitCode {
@@ -54,7 +55,7 @@ impl Test {
     }
 
     fn run(self) -> Result<bool, Failed> {
-        let mut results: Vec<(String, Result1)> = Vec::new();
+        let mut results: Vec<(String, Outcome)> = Vec::new();
         let (mut wrong, mut differ) = (Vec::new(), 0);
         for folder in input::stories(&self.folders)? {
             let story = input::read_story(&folder, self.update)?;
@@ -85,7 +86,7 @@ fn name(folder: &Path) -> String {
     folder.display().to_string()
 }
 
-fn text(results: &[(String, Result1)], differ: usize) -> String {
+fn text(results: &[(String, Outcome)], differ: usize) -> String {
     let mut text = String::new();
     for (name, result) in results {
         match result {
@@ -106,7 +107,7 @@ fn text(results: &[(String, Result1)], differ: usize) -> String {
     text
 }
 
-fn junit(results: &[(String, Result1)]) -> Result<String, quick_junit::SerializeError> {
+fn junit(results: &[(String, Outcome)]) -> Result<String, quick_junit::SerializeError> {
     let mut suite = TestSuite::new("polywatch test");
     for (name, result) in results {
         let failed = |kind, message: &str, lines: Vec<String>| {

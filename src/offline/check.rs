@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::manifests::{Manifest, Manifests, bare_namespace};
+use super::manifests::{Manifest, Manifests};
 use super::select::{Matcher, is_of_group, is_of_kind};
 use crate::core::cel::Root;
 use crate::core::engine::{Facts, Judgement, judge};
@@ -77,8 +77,7 @@ impl Report {
 /// Judges every object by every policy that selects it.
 pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Timestamp) -> Report {
     let mut report = Report { objects: manifests.objects.len(), ..Report::default() };
-    let bare = bare_namespaces(manifests);
-    let namespaces = Namespaces { given: &manifests.namespaces, bare: &bare };
+    let namespaces = Namespaces(manifests);
     let mut selected = HashSet::new();
     let mut assumed = BTreeSet::new();
     for policy in policies {
@@ -95,7 +94,9 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
                     continue;
                 }
                 let own = manifest.object.id().namespace.as_ref();
-                if let Some(own) = own.filter(|own| policy.needs_namespaces() && bare.contains_key(*own)) {
+                if let Some(own) =
+                    own.filter(|own| policy.needs_namespaces() && manifests.assumed.contains_key(*own))
+                {
                     assumed.insert(own.clone());
                 }
                 if !namespaces.admit(selection, &manifest.object) {
@@ -164,25 +165,16 @@ fn entries(
 }
 
 /// The Namespaces at hand, and for objects whose own is not among them, one that has nothing but its name.
-struct Namespaces<'a> {
-    given: &'a BTreeMap<Arc<str>, Arc<ProjectedObject>>,
-    bare: &'a BTreeMap<Arc<str>, Arc<ProjectedObject>>,
-}
+struct Namespaces<'a>(&'a Manifests);
 
 impl Namespaces<'_> {
     fn get(&self, name: &str) -> Option<&Arc<ProjectedObject>> {
-        self.given.get(name).or_else(|| self.bare.get(name))
+        self.0.namespaces.get(name).or_else(|| self.0.assumed.get(name))
     }
 
     fn admit(&self, selection: &Selection, object: &ProjectedObject) -> bool {
         selection.admits(object, |name| self.get(name).map(|namespace| namespace.labels()))
     }
-}
-
-fn bare_namespaces(manifests: &Manifests) -> BTreeMap<Arc<str>, Arc<ProjectedObject>> {
-    let named = manifests.objects.iter().filter_map(|manifest| manifest.object.id().namespace.clone());
-    let missing = named.filter(|name| !manifests.namespaces.contains_key(name));
-    missing.map(|name| (name.clone(), bare_namespace(&name))).collect()
 }
 
 /// Selections of which there is no object at all.

@@ -28,6 +28,8 @@ pub struct Manifests {
     pub objects: Vec<Manifest>,
     /// The Namespaces among them, by name.
     pub namespaces: BTreeMap<Arc<str>, Arc<ProjectedObject>>,
+    /// For objects whose Namespace is not among them: one of which nothing is known but its name.
+    pub assumed: BTreeMap<Arc<str>, Arc<ProjectedObject>>,
     /// How many were given again; the last one counts.
     pub replaced: usize,
     /// Kinds whose scope nobody told, and of which no object has a namespace: taken as namespaced.
@@ -85,16 +87,22 @@ pub fn read(sources: &[Source], namespace: &str) -> Result<Manifests, Vec<InputE
             manifests.namespaces.insert(id.name.clone(), object.clone());
         }
     }
+    for name in manifests.objects.iter().filter_map(|manifest| manifest.object.id().namespace.clone()) {
+        if !manifests.namespaces.contains_key(&name) && !manifests.assumed.contains_key(&name) {
+            let namespace = bare_namespace(&name).map_err(|error| vec![error])?;
+            manifests.assumed.insert(name, namespace);
+        }
+    }
     Ok(manifests)
 }
 
-/// A Namespace of which nothing is known but its name.
-pub fn bare_namespace(name: &str) -> Arc<ProjectedObject> {
+fn bare_namespace(name: &str) -> Result<Arc<ProjectedObject>, InputError> {
     let json = serde_json::json!({"metadata": {"name": name, "labels": {NAME_LABEL: name}}});
-    let projection = Projection::new(Paths::whole(), "v1", "Namespace");
-    // A JSON object always decodes.
-    let decoded = projection.decode(json).or_else(|_| projection.decode(serde_json::json!({})));
-    Arc::new(decoded.unwrap_or_else(|_| unreachable!("an empty object decodes")))
+    let decoded = Projection::new(Paths::whole(), "v1", "Namespace").decode(json);
+    let at = Place { line: 1, column: 1 };
+    let unfit =
+        |error: serde_json::Error| InputError { file: name.into(), document: 1, at, text: error.to_string() };
+    decoded.map(Arc::new).map_err(unfit)
 }
 
 /// An object exactly as it is written.

@@ -1,6 +1,7 @@
 //! From the events of the parser to documents.
 
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Tag};
 use thiserror::Error;
@@ -136,12 +137,26 @@ enum Key {
     Merge(Place),
 }
 
+/// What an alias stands for.
+struct Anchored {
+    tree: Tree,
+    size: Size,
+}
+
+/// How much a tree is.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    nodes: usize,
+    /// Levels; 0 for what has nothing within it.
+    depth: usize,
+}
+
 struct Reader {
     form: Form,
     /// Where the text that is parsed begins.
     start: Place,
     open: Vec<Open>,
-    anchors: HashMap<usize, (Tree, usize)>,
+    anchors: HashMap<usize, Rc<Anchored>>,
     documents: Vec<Document>,
     number: usize,
     nodes: usize,
@@ -201,15 +216,16 @@ impl Reader {
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(),
             Event::Alias(anchor) => {
-                let Some((tree, nodes)) = self.anchors.get(&anchor) else {
+                let Some(anchored) = self.anchors.get(&anchor).cloned() else {
                     return Err(self.error(at, "an alias stands within what it stands for"));
                 };
-                let (nodes, tree) = (*nodes, tree.clone());
-                self.count(nodes, at)?;
+                // Before anything is copied.
+                self.count(anchored.size.nodes, at)?;
+                self.check_depth(self.open.len() + anchored.size.depth, at)?;
                 if self.wants_key() {
                     return Err(self.error(at, "a key must be written out; it is an alias"));
                 }
-                self.complete(tree, 0)
+                self.complete(anchored.tree.clone(), 0)
             }
             _ => Ok(()),
         }
@@ -264,9 +280,7 @@ impl Reader {
         if self.wants_key() {
             return Err(self.error(at, "a key must be a text; it is a list or a map"));
         }
-        if self.open.len() >= MAX_DEPTH {
-            return Err(self.error(at, format!("values are nested more than {MAX_DEPTH} levels deep")));
-        }
+        self.check_depth(self.open.len() + 1, at)?;
         self.open.push(Open { at, anchor, inside });
         Ok(())
     }
@@ -310,9 +324,9 @@ impl Reader {
 
     fn complete(&mut self, tree: Tree, anchor: usize) -> Result<(), ReadError> {
         if anchor != 0 {
-            let nodes = count(&tree);
-            self.count(nodes, tree.at)?;
-            self.anchors.insert(anchor, (tree.clone(), nodes));
+            let size = size(&tree);
+            self.count(size.nodes, tree.at)?;
+            self.anchors.insert(anchor, Rc::new(Anchored { tree: tree.clone(), size }));
         }
         let Some(Open { inside, .. }) = self.open.last_mut() else {
             if tree.value != Value::Null {
@@ -342,6 +356,13 @@ impl Reader {
         Ok(())
     }
 
+    fn check_depth(&self, depth: usize, at: Place) -> Result<(), ReadError> {
+        match depth > MAX_DEPTH {
+            true => Err(self.error(at, format!("values are nested more than {MAX_DEPTH} levels deep"))),
+            false => Ok(()),
+        }
+    }
+
     fn count(&mut self, nodes: usize, at: Place) -> Result<(), ReadError> {
         self.nodes = self.nodes.saturating_add(nodes);
         match self.nodes > MAX_NODES {
@@ -351,11 +372,17 @@ impl Reader {
     }
 }
 
-fn count(tree: &Tree) -> usize {
-    let below = match &tree.value {
-        Value::List(items) => items.iter().map(count).sum(),
-        Value::Map(entries) => entries.iter().map(|entry| count(&entry.value)).sum(),
-        _ => 0,
+/// Recurses no deeper than [`MAX_DEPTH`], which every tree keeps to.
+fn size(tree: &Tree) -> Size {
+    let sum = |below: &mut dyn Iterator<Item = &Tree>| {
+        below.map(size).fold(Size { nodes: 1, depth: 1 }, |sum, next| Size {
+            nodes: sum.nodes + next.nodes,
+            depth: sum.depth.max(next.depth + 1),
+        })
     };
-    1 + below
+    match &tree.value {
+        Value::List(items) => sum(&mut items.iter()),
+        Value::Map(entries) => sum(&mut entries.iter().map(|entry| &entry.value)),
+        _ => Size { nodes: 1, depth: 0 },
+    }
 }

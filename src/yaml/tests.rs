@@ -119,6 +119,12 @@ fn bombs_and_depths_are_bounded() {
     assert!(wrong(&format!("{}{}", "[".repeat(5000), "]".repeat(5000))).contains("1:"));
     let deep: String = (0..5000).map(|n| format!("{}a:\n", " ".repeat(n))).collect();
     wrong(&deep);
+    // Each alias adds its depth to that of where it stands.
+    let mut chain = format!("a0: &a0 {}x{}\n", "[".repeat(60), "]".repeat(60));
+    for n in 1..5_000 {
+        chain.push_str(&format!("a{n}: &a{n} {}*a{}{}\n", "[".repeat(60), n - 1, "]".repeat(60)));
+    }
+    assert!(wrong(&chain).contains("nested more than 100 levels"));
     let limit = format!("{}{}", "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH));
     assert!(read(&limit).is_ok());
 }

@@ -237,6 +237,34 @@ fn selections_mean_what_they_mean_in_a_cluster() {
 }
 
 #[test]
+fn an_object_that_two_selections_select_is_judged_once_by_each_rule() {
+    let folder = Folder::new("overlap");
+    let policy = folder.write(
+        "policy.yaml",
+        "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: p}
+spec:
+  resources:
+  - {name: pods, apiVersion: v1, kind: Pod}
+  - {name: some, apiVersion: v1, kind: Pod, names: [a]}
+  rules:
+  - {name: all, expression: 'true'}
+  - {name: one, resources: [some], expression: 'false'}
+",
+    );
+    let objects = pod("a", "spec: {}") + &pod("b", "spec: {}");
+    let ran = polywatch(&["check", "-f", &policy, "-r", "-", "-o", "json"], objects.as_bytes());
+    let expected = [
+        "Compliant p/all Pod shop/a: ",
+        "Violation p/one Pod shop/a: rule one is not satisfied",
+        "Compliant p/all Pod shop/b: ",
+    ];
+    assert_eq!(verdicts(&ran.out), expected, "{}", ran.err);
+}
+
+#[test]
 fn what_is_not_looked_at_is_said() {
     let folder = Folder::new("unwatched");
     let policy = folder

@@ -157,3 +157,22 @@ fn files_that_are_wrong_are_refused_with_their_place() {
     assert_eq!(ran.code, 2);
     assert!(ran.err.contains("there is no folder with policy.yaml"), "{}", ran.err);
 }
+
+/// A selection that comes later begins with a list of what there is, as a new watch does.
+#[test]
+fn a_policy_that_comes_later_knows_what_was_there() {
+    let folder = Folder::new("later");
+    let second = POLICY.replace("name: p}", "name: later}").replace("tier: front", "tier: back");
+    let second = second.trim().replace('\n', "\n    ");
+    let events = EVENTS.replace("tier: front", "tier: back")
+        + "- step: a policy comes\n  apply:\n    "
+        + &second
+        + "\n";
+    let expected = "
+a policy comes: ['opened later/r medium Pod shop/a: the count is not 1']
+open at the end: ['later/r medium Pod shop/a: the count is not 1']
+";
+    story(&folder, "a", &events, expected);
+    let ran = polywatch(&["test", &folder.path()], b"");
+    assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
+}
