@@ -92,9 +92,9 @@ fn what_does_not_compile_is_named_with_its_field() {
             "1:",
         ),
         (
-            "rules: [{name: a, expression: 'true'}]\nvariables: [{name: x, expression: variables.y}, {name: y, expression: '1'}]",
+            "rules: [{name: a, expression: 'true'}]\nvariables: [{name: x, expression: variables.z}, {name: z, expression: '1'}]",
             "spec.variables[0].expression: ",
-            "variables.y",
+            "variables.z",
         ),
         (
             "rules: [{name: a, expression: 'true'}]\nmatchConditions: [{name: x, expression: '\"yes\"'}]",
@@ -194,7 +194,7 @@ fn an_api_version_of_any_form_is_taken_apart() {
         ("*", "", None),
     ] {
         let policy = compiled(&format!(
-            "resources: [{{name: x, apiVersion: '{api_version}', kind: Y}}]\nrules: [{{name: a, expression: 'true'}}]"
+            "resources: [{{name: x, apiVersion: '{api_version}', kind: Z}}]\nrules: [{{name: a, expression: 'true'}}]"
         ));
         let target = &policy.selections[0].target;
         assert_eq!((target.group.as_str(), target.version.as_deref()), (group, version));
