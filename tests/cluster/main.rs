@@ -12,6 +12,7 @@ mod findings;
 mod harness;
 mod history;
 mod install;
+mod manifests;
 mod replicas;
 mod resilience;
 mod watching;
