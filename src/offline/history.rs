@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value as Json;
 
 use super::InputError;
-use super::replay::{Kind, Replay};
+use super::kinds::Kind;
+use super::replay::Replay;
 use crate::core::engine::Outcome;
 use crate::core::event::ObjectKey;
 use crate::core::finding::{Finding, PolicyKey, Transition};

@@ -1,5 +1,63 @@
-//! What an API server knows of the kinds it serves, for those that it has built in: their name in paths, and whether
-//! they live in namespaces. From the reference of the Kubernetes API, 1.37.
+//! Kinds, and what an API server knows of those that it has built in: their name in paths, and whether they live in
+//! namespaces. From the reference of the Kubernetes API, 1.37.
+
+use crate::core::policy::Target;
+use crate::core::project::ProjectedObject;
+
+/// A kind in one version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Kind {
+    /// Group and version, as in `apiVersion`.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+}
+
+impl Kind {
+    /// The kind of Namespaces.
+    pub fn namespaces() -> Self {
+        Self { api_version: "v1".to_owned(), kind: "Namespace".to_owned() }
+    }
+
+    /// The kind of an object.
+    pub fn of(object: &ProjectedObject) -> Self {
+        Self { api_version: object.id().api_version.to_string(), kind: object.id().kind.to_string() }
+    }
+
+    /// The kind that a target names, when it names a version.
+    pub fn named(target: &Target) -> Option<Self> {
+        let version = target.version.as_deref()?;
+        let api_version = match target.group.as_str() {
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
+        };
+        Some(Self { api_version, kind: target.kind.clone() })
+    }
+
+    /// API group; empty for the core group.
+    pub fn group(&self) -> &str {
+        self.api_version.split_once('/').map_or("", |(group, _)| group)
+    }
+
+    /// Version.
+    pub fn version(&self) -> &str {
+        self.api_version.split_once('/').map_or(&self.api_version, |(_, version)| version)
+    }
+
+    /// Whether a target is about it. One without a version is about any.
+    pub fn is_meant_by(&self, target: &Target) -> bool {
+        target.kind == self.kind
+            && target.group == self.group()
+            && target.version.as_deref().is_none_or(|version| version == self.version())
+    }
+}
+
+/// As it is written in events: `APIVERSION KIND`.
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.api_version, self.kind)
+    }
+}
 
 /// A kind of Kubernetes itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -56,7 +56,7 @@ pub fn read(sources: &[Source], namespace: &str) -> Result<Manifests, Vec<InputE
         }
     }
     if found.is_empty() && errors.is_empty() {
-        let at = Place { line: 1, column: 1 };
+        let at = Place::START;
         let file = sources.first().map_or("no file".into(), |source| source.file.clone());
         let text = "there is no object, so there is nothing to judge".to_owned();
         errors.push(InputError { file, document: 1, at, text });
@@ -99,7 +99,7 @@ pub fn read(sources: &[Source], namespace: &str) -> Result<Manifests, Vec<InputE
 fn bare_namespace(name: &str) -> Result<Arc<ProjectedObject>, InputError> {
     let json = serde_json::json!({"metadata": {"name": name, "labels": {NAME_LABEL: name}}});
     let decoded = Projection::new(Paths::whole(), "v1", "Namespace").decode(json);
-    let at = Place { line: 1, column: 1 };
+    let at = Place::START;
     let unfit =
         |error: serde_json::Error| InputError { file: name.into(), document: 1, at, text: error.to_string() };
     decoded.map(Arc::new).map_err(unfit)

@@ -47,7 +47,7 @@ pub fn read(sources: &[Source]) -> Result<Vec<Arc<CompiledPolicy>>, Vec<InputErr
         }
     }
     if policies.is_empty() && errors.is_empty() {
-        let at = Place { line: 1, column: 1 };
+        let at = Place::START;
         let file = sources.first().map_or("no file".into(), |source| source.file.clone());
         errors.push(InputError { file, document: 1, at, text: "there is no MonitorPolicy".to_owned() });
     }

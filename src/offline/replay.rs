@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::kinds::{by_kind, guess_plural};
+use super::kinds::{Kind, by_kind, guess_plural};
 use super::select::Matcher;
 use crate::core::cel::Root;
 use crate::core::engine::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Route};
@@ -17,48 +17,6 @@ use crate::core::project::ProjectedObject;
 
 /// Most times that policies which read `now` are judged between two events.
 const MAX_TICKS: i64 = 10_000;
-
-/// A kind in one version.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Kind {
-    /// Group and version, as in `apiVersion`.
-    pub api_version: String,
-    /// Kind.
-    pub kind: String,
-}
-
-impl Kind {
-    /// The kind of Namespaces.
-    pub fn namespaces() -> Self {
-        Self { api_version: "v1".to_owned(), kind: "Namespace".to_owned() }
-    }
-
-    /// The kind of an object.
-    pub fn of(object: &ProjectedObject) -> Self {
-        Self { api_version: object.id().api_version.to_string(), kind: object.id().kind.to_string() }
-    }
-
-    fn group(&self) -> &str {
-        self.api_version.split_once('/').map_or("", |(group, _)| group)
-    }
-
-    fn version(&self) -> &str {
-        self.api_version.split_once('/').map_or(&self.api_version, |(_, version)| version)
-    }
-
-    fn is_meant_by(&self, target: &Target) -> bool {
-        target.kind == self.kind
-            && target.group == self.group()
-            && target.version.as_deref().is_none_or(|version| version == self.version())
-    }
-}
-
-/// As it is written in events: `APIVERSION KIND`.
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}", self.api_version, self.kind)
-    }
-}
 
 /// What an API server would know of a kind.
 #[derive(Debug, Default)]
@@ -157,7 +115,7 @@ impl Replay {
                     continue;
                 }
                 let known = self.served.keys().find(|kind| kind.is_meant_by(target)).cloned();
-                let Some(kind) = known.or_else(|| named(target)) else {
+                let Some(kind) = known.or_else(|| Kind::named(target)) else {
                     continue;
                 };
                 let resource = resource(&self.plurals, &kind);
@@ -341,16 +299,6 @@ impl Replay {
         }
         outcome
     }
-}
-
-/// The kind that a target names, when it names a version.
-fn named(target: &Target) -> Option<Kind> {
-    let version = target.version.as_deref()?;
-    let api_version = match target.group.as_str() {
-        "" => version.to_owned(),
-        group => format!("{group}/{version}"),
-    };
-    Some(Kind { api_version, kind: target.kind.clone() })
 }
 
 fn resource(plurals: &HashMap<Kind, String>, kind: &Kind) -> [Arc<str>; 3] {

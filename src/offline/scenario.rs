@@ -8,7 +8,8 @@ use jiff::SignedDuration;
 use serde_json::{Value as Json, json};
 
 use super::input::Source;
-use super::replay::{Kind, Replay};
+use super::kinds::Kind;
+use super::replay::Replay;
 use super::validate::faults;
 use super::{InputError, Item, manifests, policies};
 use crate::core::engine::Outcome;
@@ -270,7 +271,7 @@ fn document(source: &Source, schema: &Json) -> Result<Item, Vec<InputError>> {
         tree,
     });
     let (Some(item), None) = (items.next(), items.next()) else {
-        let at = yaml::Place { line: 1, column: 1 };
+        let at = yaml::Place::START;
         let text = "one document is expected here".to_owned();
         return Err(vec![InputError { file: source.file.clone(), document: 1, at, text }]);
     };

@@ -10,6 +10,7 @@
 //! **Bounds** of one text: [`MAX_BYTES`], [`MAX_DOCUMENTS`], [`MAX_NODES`] after aliases are replaced by what they
 //! stand for, [`MAX_DEPTH`].
 
+mod json;
 mod read;
 mod scalar;
 mod tree;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use granit_parser::{Event, Marker, Options, Parser, ScalarStyle, Tag};
 use thiserror::Error;
 
+use super::json::{join_surrogates, values};
 use super::scalar::{self, Form};
 use super::tree::{Entry, Place, Tree, Value};
 use super::{MAX_BYTES, MAX_DEPTH, MAX_DOCUMENTS, MAX_NODES};
@@ -39,9 +40,9 @@ pub fn read(text: &str) -> Result<Vec<Document>, ReadError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = Reader::new();
     if text.len() > MAX_BYTES {
-        return Err(reader.error(START, format!("the text has more than {MAX_BYTES} bytes")));
+        return Err(reader.error(Place::START, format!("the text has more than {MAX_BYTES} bytes")));
     }
-    match json_values(text) {
+    match values(text) {
         Some(values) => {
             reader.form = Form::Json;
             for (value, start) in values {
@@ -52,67 +53,6 @@ pub fn read(text: &str) -> Result<Vec<Document>, ReadError> {
         None => reader.parse(text)?,
     }
     Ok(reader.documents)
-}
-
-const START: Place = Place { line: 1, column: 1 };
-
-/// The values of a text that is JSON and nothing else, one after another, and where each begins. As for `kubectl`,
-/// a text that begins with a brace and is no JSON is YAML.
-fn json_values(text: &str) -> Option<Vec<(&str, Place)>> {
-    if !text.trim_start().starts_with('{') {
-        return None;
-    }
-    let mut values = Vec::new();
-    let (mut at, mut place) = (0, START);
-    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde::de::IgnoredAny>();
-    while let Some(value) = stream.next() {
-        value.ok()?;
-        let value = &text[at..stream.byte_offset()];
-        values.push((value, place));
-        at = stream.byte_offset();
-        place = match value.rsplit_once('\n') {
-            Some((above, last)) => {
-                Place { line: place.line + above.matches('\n').count() + 1, column: last.chars().count() + 1 }
-            }
-            None => Place { column: place.column + value.chars().count(), ..place },
-        };
-    }
-    Some(values)
-}
-
-/// JSON writes a character beyond 16 bits as two escapes, and YAML has another escape for it.
-fn join_surrogates(text: &str) -> std::borrow::Cow<'_, str> {
-    let lower = text.to_ascii_lowercase();
-    if !lower.contains("\\ud8")
-        && !lower.contains("\\ud9")
-        && !lower.contains("\\uda")
-        && !lower.contains("\\udb")
-    {
-        return text.into();
-    }
-    let unit = |at: usize| -> Option<u32> {
-        let escape = text.get(at..at + 6)?.strip_prefix("\\u")?;
-        u32::from_str_radix(escape, 16).ok()
-    };
-    let mut joined = String::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
-        // A backslash that is itself escaped begins no escape.
-        if c == '\\' && text[at + 1..].starts_with('\\') {
-            joined.push_str("\\\\");
-            at += 2;
-            continue;
-        }
-        if let (Some(high @ 0xd800..=0xdbff), Some(low @ 0xdc00..=0xdfff)) = (unit(at), unit(at + 6)) {
-            let code = 0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00);
-            joined.push_str(&format!("\\U{code:08x}"));
-            at += 12;
-            continue;
-        }
-        joined.push(c);
-        at += c.len_utf8();
-    }
-    joined.into()
 }
 
 /// A list or map that is not complete yet.
@@ -165,7 +105,7 @@ struct Reader {
 impl Reader {
     fn new() -> Self {
         let (open, anchors, documents) = (Vec::new(), HashMap::new(), Vec::new());
-        Self { form: Form::Yaml, start: START, open, anchors, documents, number: 0, nodes: 0 }
+        Self { form: Form::Yaml, start: Place::START, open, anchors, documents, number: 0, nodes: 0 }
     }
 
     fn parse(&mut self, text: &str) -> Result<(), ReadError> {

@@ -63,7 +63,7 @@ pub fn convert(sources: &[Source], names: &PluralNames) -> Result<String, Vec<In
         }
     }
     if text.is_empty() && errors.is_empty() {
-        let at = yaml::Place { line: 1, column: 1 };
+        let at = yaml::Place::START;
         let file = sources.first().map_or("no file".into(), |source| source.file.clone());
         let text = "there is no ValidatingAdmissionPolicy".to_owned();
         errors.push(InputError { file, document: 1, at, text });
