@@ -30,8 +30,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("record", &["api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch"]),
     // Readiness is that the policies are loaded.
     ("http", &["metrics", "policy"]),
+    // Manifests as kubectl reads them.
+    ("yaml", &[]),
+    // Without a cluster: the operator's judging, and around it what an API server does for the operator.
+    ("offline", &["api", "core", "policy", "yaml"]),
+    // The operator's watches, written down as offline reads them.
+    ("capture", &["cluster", "core", "metrics", "offline", "watch"]),
     ("app", &["cluster", "core", "http", "judge", "leader", "metrics", "nudge", "policy", "record", "watch"]),
-    ("cli", &["api", "app", "leader", "telemetry"]),
+    ("cli", &["api", "app", "capture", "core", "leader", "offline", "telemetry", "yaml"]),
 ];
 
 /// Of these, recorders may name no more than this, whatever they may know.
@@ -74,11 +80,33 @@ const IMPURE: &[&str] = &[
 
 /// Files outside of `core` that promise it.
 const PURE: &[&str] = &[
+    "offline/check.rs",
+    "offline/convert/bindings.rs",
+    "offline/convert/kinds.rs",
+    "offline/convert/mod.rs",
+    "offline/convert/refuse.rs",
+    "offline/explain.rs",
+    "offline/history.rs",
+    "offline/kinds.rs",
+    "offline/manifests.rs",
+    "offline/policies.rs",
+    "offline/replay.rs",
+    "offline/report/history.rs",
+    "offline/report/json.rs",
+    "offline/report/junit.rs",
+    "offline/report/table.rs",
+    "offline/scenario.rs",
+    "offline/select.rs",
+    "offline/validate.rs",
     "policy/compile.rs",
     "record/events/format.rs",
     "record/status/render.rs",
     "watch/catalog.rs",
     "watch/interest.rs",
+    "yaml/json.rs",
+    "yaml/read.rs",
+    "yaml/scalar.rs",
+    "yaml/tree.rs",
 ];
 
 struct Source {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use judge::{Facts, Judgement, judge};
 pub use report::{PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;

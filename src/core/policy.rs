@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cel::{Program, Reads, Root, Variable};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
+use super::project::ProjectedObject;
 use super::rules::CompiledRule;
 use super::tree::Node;
 
@@ -94,6 +95,22 @@ pub struct Selection {
     pub invalid: Option<String>,
 }
 
+impl Selection {
+    /// Whether an object that the API server hands out for the target is selected. `labels_of` gives the labels of
+    /// a namespace when it exists. A Namespace is matched by its own labels, as in admission policies.
+    pub fn admits<'a>(
+        &self,
+        object: &'a ProjectedObject,
+        labels_of: impl Fn(&str) -> Option<Option<&'a Node>>,
+    ) -> bool {
+        let id = object.id();
+        if id.namespace.is_none() && &*id.kind == "Namespace" && &*id.api_version == "v1" {
+            return self.filter.admits(Some(&id.name), |_| Some(object.labels()));
+        }
+        self.filter.admits(id.namespace.as_deref(), labels_of)
+    }
+}
+
 /// The part of a selection that the API server applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -107,8 +124,8 @@ pub struct Target {
     pub namespaces: BTreeSet<String>,
     /// Only objects with these names; empty for all.
     pub names: BTreeSet<String>,
-    /// Text of the label selector; empty for all.
-    pub label_selector: String,
+    /// Only objects whose labels match.
+    pub labels: LabelMatcher,
     /// Text of the field selector; empty for all.
     pub field_selector: String,
 }

@@ -158,7 +158,7 @@ impl Compiler {
                 kind: resource.kind.clone(),
                 namespaces: resource.namespaces.iter().cloned().collect(),
                 names: resource.names.iter().cloned().collect(),
-                label_selector: labels.map(|matcher| matcher.to_string()).unwrap_or_default(),
+                labels: labels.unwrap_or_default(),
                 field_selector: resource.field_selector.clone().unwrap_or_default(),
             },
             filter: NamespaceFilter {

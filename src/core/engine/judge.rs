@@ -10,8 +10,60 @@ use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{MAX_MESSAGE_LEN, Verdict, one_line};
+use crate::core::rules::{CompiledRule, MAX_MESSAGE_LEN, Verdict, one_line};
 use crate::core::tree::Node;
+
+/// What an object is judged by, beside itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The Namespace that the object is in.
+    pub namespace_object: Option<&'a Node>,
+    /// Group, version and plural of its kind; none when the policy does not read `request`.
+    pub resource: Option<&'a [Arc<str>; 3]>,
+    /// The time of judging.
+    pub now: Timestamp,
+}
+
+/// What a rule makes of an object that its selection selects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judgement {
+    /// It was judged.
+    Judged(Verdict),
+    /// The match condition of this name is false.
+    Skipped(Arc<str>),
+    /// The rule does not compile at present, so nothing can be said.
+    NotInForce,
+}
+
+/// Judges an object by each rule of `policy` that is about the selection at `index`, in the order of the spec.
+/// Whether the selection selects the object is not asked.
+pub fn judge(
+    policy: &CompiledPolicy,
+    index: usize,
+    object: &ProjectedObject,
+    facts: Facts<'_>,
+    mut each: impl FnMut(&CompiledRule, Judgement),
+) {
+    let request = facts.resource.map(|resource| request(resource, object.id()));
+    let mut bindings = Bindings::new(Inputs {
+        object: Some(object.root()),
+        old_object: None,
+        namespace_object: facts.namespace_object,
+        request: request.as_ref(),
+        now: facts.now,
+        variables: &policy.variables,
+    });
+    let admitted = match_conditions(policy, &mut bindings);
+    for rule in policy.rules.iter().filter(|rule| rule.selections.get(index).is_some_and(|judged| *judged)) {
+        let judgement = match &admitted {
+            _ if !rule.is_in_force() => Judgement::NotInForce,
+            Admission::Skipped(condition) => Judgement::Skipped(condition.clone()),
+            Admission::Failed(error) => Judgement::Judged(Verdict::Error(error.clone())),
+            Admission::Judged => rule.judge(&mut bindings).map_or(Judgement::NotInForce, Judgement::Judged),
+        };
+        each(rule, judgement);
+    }
+}
 
 impl Engine {
     pub(super) fn judge(
@@ -39,48 +91,30 @@ impl Engine {
         }
         let namespace_object =
             object.id().namespace.as_deref().and_then(|name| self.watches.namespace(name)).map(|o| o.root());
-        let resource = self.watches.by_id.get(&watch).map(|w| w.route.resource.clone()).unwrap_or_default();
-        let request = tracked.uses_request.then(|| request(&resource, object.id()));
-        let mut bindings = Bindings::new(Inputs {
-            object: Some(object.root()),
-            old_object: None,
-            namespace_object,
-            request: request.as_ref(),
-            now,
-            variables: &policy.variables,
-        });
-        let admitted = match_conditions(&policy, &mut bindings);
-        for rule in
-            policy.rules.iter().filter(|rule| rule.selections.get(index).is_some_and(|judged| *judged))
-        {
+        let resource = self.watches.by_id.get(&watch).map(|w| &w.route.resource);
+        let resource = resource.filter(|_| tracked.uses_request);
+        let ledger = &mut tracked.ledger;
+        judge(&policy, index, object, Facts { namespace_object, resource, now }, |rule, judgement| {
             let key =
                 FindingKey { rule: rule.name.clone(), selection: reader.selection.clone(), uid: uid.clone() };
-            let verdict = match &admitted {
+            let transition = match judgement {
+                Judgement::Judged(verdict) => ledger.enter(key, rule.severity, object.id(), verdict, now),
+                Judgement::Skipped(_) => ledger.forget(&key, Resolution::NotSelected),
                 // What was found before stays until the rule can be judged again.
-                _ if !rule.is_in_force() => None,
-                Admission::Skipped => {
-                    let skipped = tracked.ledger.forget(&key, Resolution::NotSelected);
-                    out.extend(skipped.map(|t| (reader.policy.clone(), t)));
-                    continue;
-                }
-                Admission::Failed(error) => Some(Verdict::Error(error.clone())),
-                Admission::Judged => rule.judge(&mut bindings),
-            };
-            let transition = match verdict {
-                Some(verdict) => tracked.ledger.enter(key, rule.severity, object.id(), verdict, now),
-                None => {
-                    tracked.ledger.confirm(&key);
+                Judgement::NotInForce => {
+                    ledger.confirm(&key);
                     None
                 }
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
-        }
+        });
     }
 }
 
 enum Admission {
     Judged,
-    Skipped,
+    /// By the condition of this name.
+    Skipped(Arc<str>),
     Failed(Arc<str>),
 }
 
@@ -90,7 +124,7 @@ fn match_conditions(policy: &CompiledPolicy, bindings: &mut Bindings<'_>) -> Adm
     for condition in &policy.match_conditions {
         match condition.program.evaluate_bool(bindings) {
             Ok(true) => {}
-            Ok(false) => return Admission::Skipped,
+            Ok(false) => return Admission::Skipped(condition.name.clone()),
             Err(error) => {
                 let text = format!("matchCondition {}: {error}", condition.name);
                 failed.get_or_insert_with(|| one_line(&text, MAX_MESSAGE_LEN).into());

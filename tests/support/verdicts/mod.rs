@@ -186,7 +186,7 @@ pub fn load() -> Data {
         let text =
             std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let file: File =
-            serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            polywatch::yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         data.add(&theme, file);
     }
     conformance::add_to(&mut data);

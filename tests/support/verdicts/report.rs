@@ -24,7 +24,7 @@ pub struct Difference {
 pub fn differences() -> Vec<Difference> {
     let path = folder().join("differences.yaml");
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    polywatch::yaml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Cases on which we and the API server do not say the same.
