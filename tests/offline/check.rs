@@ -327,8 +327,8 @@ metadata: {name: secrets}
 spec:
   resources: [{name: all, apiVersion: v1, kind: Secret}]
   rules:
-  - {name: shown, expression: 'false', messageExpression: object.stringData.password}
-  - {name: failed, expression: object.stringData.password.size() == object.stringData}
+  - {name: shown, expression: 'false', messageExpression: string(object.stringData.password)}
+  - {name: failed, expression: object.stringData.password + 1 == 2}
 ",
     );
     let secret = b"{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {password: hunter2}}";
