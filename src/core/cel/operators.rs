@@ -174,7 +174,7 @@ pub(super) fn calculate<'a>(
         (Add, Value::Bytes(a), Value::Bytes(b)) => Ok(Value::Bytes([&**a, &**b].concat().into())),
         (Add, Value::List(a), Value::List(b)) => {
             // cel-go links the two lists and charges nothing; here they are copied.
-            meter.charge(a.len() as u64 + b.len() as u64)?;
+            meter.charge(3 * (a.len() as u64 + b.len() as u64))?;
             Ok(Value::List(List::Made(a.iter().chain(b.iter()).collect::<Vec<_>>().into())))
         }
         (Add, Value::Timestamp(t), Value::Duration(d)) | (Add, Value::Duration(d), Value::Timestamp(t)) => {
