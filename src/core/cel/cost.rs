@@ -26,9 +26,15 @@ pub enum Cost {
     },
     /// A tenth of the one times a tenth of the other: searching a text in a text.
     Search,
+    /// A tenth of a text times a quarter of a regular expression.
+    Match,
     /// Each element of the first argument, with what reading it takes if it is a text, and the entries of what it
     /// holds.
     Traverse,
+    /// A list with each element of the first argument.
+    Copy,
+    /// As [`Cost::Copy`], comparing each element with each, there and back.
+    Square,
     /// Each pair of elements of the first two arguments.
     Product,
 }
@@ -49,7 +55,10 @@ impl Cost {
             Self::Fixed(cost) => cost,
             Self::Read { arg, times } => tenth(size(arg).saturating_mul(times)),
             Self::Search => tenth(size(0)).saturating_mul(tenth(size(1))),
+            Self::Match => tenth(1 + size(0)).saturating_mul(size(1).div_ceil(4)),
             Self::Traverse => size(0),
+            Self::Copy => (LIST + 1).saturating_add(size(0)),
+            Self::Square => (LIST + 1).saturating_add(size(0).saturating_mul(size(0)).saturating_mul(2)),
             Self::Product => size(0).saturating_mul(size(1)),
         }
     }

@@ -238,7 +238,7 @@ pub(super) fn negate<'a>(value: &Value<'a>) -> Result<Value<'a>, Fault> {
         Value::Duration(d) => {
             d.checked_neg().map(Value::Duration).ok_or_else(|| Fault::new("duration overflow"))
         }
-        other => Err(Fault::no_such_overload("-_", &[other.clone()])),
+        other => Err(Fault::no_such_overload("-_", std::slice::from_ref(other))),
     }
 }
 

@@ -183,6 +183,10 @@ impl Out<'_> {
     fn map(&mut self, map: &Map<'_>) -> Result<(), Fault> {
         let mut entries = Vec::new();
         for (key, value) in map.iter() {
+            if !matches!(key, Value::Str(_) | Value::Bool(_) | Value::Int(_) | Value::Uint(_)) {
+                let name = key.type_name();
+                return Err(Fault::new(format!("format: no formatting function for map key of type {name}")));
+            }
             let mut written = Out { text: String::new(), meter: self.meter };
             written.literal(&key)?;
             entries.push((written.text, value));
@@ -200,18 +204,18 @@ impl Out<'_> {
 
     /// In double quotes, as Go quotes: what cannot be printed is escaped.
     fn quoted(&mut self, text: &str) -> Result<(), Fault> {
-        // An escape takes up to five times the bytes.
-        self.meter.charge(1 + text.len() as u64 / 2)?;
+        // An escape takes up to five times the bytes, and finding out whether it is one takes time.
+        self.meter.charge(1 + text.len() as u64 / if text.is_ascii() { 2 } else { 1 })?;
         self.text.push('"');
         for c in text.chars() {
             match escape(c) {
                 Some(escaped) => self.text.push_str(escaped),
                 None if is_printable(c) => self.text.push(c),
-                None => match c as u32 {
-                    code @ 0..=0x7f => self.text.push_str(&format!("\\x{code:02x}")),
-                    code @ 0x80..=0xffff => self.text.push_str(&format!("\\u{code:04x}")),
-                    code => self.text.push_str(&format!("\\U{code:08x}")),
-                },
+                None => self.text.push_str(&match c as u32 {
+                    code @ 0..=0x7f => format!("\\x{code:02x}"),
+                    code @ 0x80..=0xffff => format!("\\u{code:04x}"),
+                    code => format!("\\U{code:08x}"),
+                }),
             }
         }
         self.text.push('"');
@@ -438,8 +442,8 @@ mod tests {
         for (verb, number, text) in [
             ("%e", 1234.5, "1.234500\u{d7}10\u{2070}\u{b3}"),
             ("%e", -1234.5, "-1.234500\u{d7}10\u{2070}\u{b3}"),
-            ("%.1e", 1052.032_911_275, "1.052033\u{d7}10\u{2070}\u{b3}"),
-            ("%.20e", 1052.032_911_275, "       1.052033\u{d7}10\u{2070}\u{b3}"),
+            ("%.1e", 1_052.032_911_275, "1.052033\u{d7}10\u{2070}\u{b3}"),
+            ("%.20e", 1_052.032_911_275, "       1.052033\u{d7}10\u{2070}\u{b3}"),
             ("%e", 0.0, "0.000000\u{d7}10\u{2070}\u{2070}"),
             ("%e", -0.0, "0.000000\u{d7}10\u{2070}\u{2070}"),
             ("%e", 1e-300, "1.000000\u{d7}10\u{207b}\u{b3}\u{2070}\u{2070}"),
@@ -521,6 +525,8 @@ mod tests {
         ]);
         assert_eq!(one("%s", Value::map(map)), "{\"a\":2.500000, \"b\":1, 7:\"x\", true:null}");
         assert!(one("%s", Value::list(vec![Value::Optional(None)])).contains("no formatting function"));
+        let odd_key = BTreeMap::from([(Key::Null, 1.into())]);
+        assert!(one("%s", Value::map(odd_key)).contains("map key of type null_type"));
         let odd = Value::list(vec![Value::text("\0\u{7f}\u{200b}\u{1f600}\u{a0}'\\\u{7}e\u{301}\u{e0001}")]);
         assert_eq!(one("%s", odd), "[\"\\x00\\x7f\\u200b\u{1f600}\\u00a0'\\\\\\ae\u{301}\\U000e0001\"]");
     }

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::super::cost::{Cost, Meter};
+use super::super::cost::{Cost, LIST, Meter};
 use super::super::fault::Fault;
 use super::super::operators::{Arithmetic, calculate, compare, equal};
 use super::super::value::{List, Value};
@@ -121,8 +121,8 @@ pub(super) const EXTENDED: Library = Library {
                 "[dyn([[1]]), dyn([2])].flatten(2) == [1, 2]",
             ],
             overloads: &[
-                made("list(list(A)).flatten() -> list(A)", flatten),
-                made("list(dyn).flatten(int) -> list(dyn)", flatten),
+                Overload::new("list(list(A)).flatten() -> list(A)", Cost::Copy, flatten),
+                Overload::new("list(dyn).flatten(int) -> list(dyn)", Cost::Copy, flatten),
             ],
         },
         Function {
@@ -130,14 +130,14 @@ pub(super) const EXTENDED: Library = Library {
             doc: "The elements in ascending order; all must be of one type.",
             examples: &["[3, 1, 2].sort() == [1, 2, 3]", "['b', 'a'].sort() == ['a', 'b']"],
             overloads: &[
-                made("list(int).sort() -> list(int)", sort),
-                made("list(uint).sort() -> list(uint)", sort),
-                made("list(double).sort() -> list(double)", sort),
-                made("list(bool).sort() -> list(bool)", sort),
-                made("list(duration).sort() -> list(duration)", sort),
-                made("list(timestamp).sort() -> list(timestamp)", sort),
-                made("list(string).sort() -> list(string)", sort),
-                made("list(bytes).sort() -> list(bytes)", sort),
+                sorting("list(int).sort() -> list(int)"),
+                sorting("list(uint).sort() -> list(uint)"),
+                sorting("list(double).sort() -> list(double)"),
+                sorting("list(bool).sort() -> list(bool)"),
+                sorting("list(duration).sort() -> list(duration)"),
+                sorting("list(timestamp).sort() -> list(timestamp)"),
+                sorting("list(string).sort() -> list(string)"),
+                sorting("list(bytes).sort() -> list(bytes)"),
             ],
         },
         Function {
@@ -150,13 +150,13 @@ pub(super) const EXTENDED: Library = Library {
             name: "reverse",
             doc: "The elements from the last to the first.",
             examples: &["[1, 2, 3].reverse() == [3, 2, 1]"],
-            overloads: &[made("list(A).reverse() -> list(A)", reverse)],
+            overloads: &[Overload::new("list(A).reverse() -> list(A)", Cost::Copy, reverse)],
         },
         Function {
             name: "distinct",
             doc: "The elements without those that equal an earlier one.",
             examples: &["[1, 2, 1].distinct() == [1, 2]"],
-            overloads: &[made("list(A).distinct() -> list(A)", distinct)],
+            overloads: &[Overload::new("list(A).distinct() -> list(A)", Cost::Square, distinct)],
         },
     ],
 };
@@ -168,7 +168,11 @@ const fn each(signature: &'static str, run: Run) -> Overload {
 
 /// Costs what a call and a list take; the function charges for the elements.
 const fn made(signature: &'static str, run: Run) -> Overload {
-    Overload::new(signature, Cost::Fixed(11), run)
+    Overload::new(signature, Cost::Fixed(LIST + 1), run)
+}
+
+const fn sorting(signature: &'static str) -> Overload {
+    Overload::new(signature, Cost::Square, sort)
 }
 
 fn is_comparable(value: &Value<'_>) -> bool {
@@ -330,7 +334,8 @@ fn flatten<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault
         },
         _ => return Err(Fault::no_such_overload("flatten", args)),
     };
-    meter.charge((list.len() as u64).saturating_mul(depth))?;
+    // The first level is in the declared cost.
+    meter.charge((list.len() as u64).saturating_mul(depth.saturating_sub(1)))?;
     let mut flat = Vec::new();
     flatten_into(&mut flat, list, depth, meter)?;
     Ok(Value::list(flat))
@@ -356,35 +361,30 @@ fn flatten_into<'a>(
 
 fn sort<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
     let [Value::List(list)] = args else { return Err(Fault::no_such_overload("sort", args)) };
-    let mut sorted: Vec<Value<'a>> = sortable(list, meter)?.collect();
+    check_sortable(list, meter)?;
+    let mut sorted: Vec<Value<'a>> = list.iter().collect();
     sorted.sort_by(total_order);
     Ok(Value::list(sorted))
 }
 
-/// The elements of `list` in the order of `keys`, which has as many.
+/// The elements of `list` in the order of `keys`, which has as many. Charges for sorting.
 pub(in super::super) fn sort_by<'a>(
     list: &List<'a>,
     keys: &List<'a>,
     meter: &mut Meter,
 ) -> Result<Value<'a>, Fault> {
-    let mut sorted: Vec<(Value<'a>, Value<'a>)> = sortable(keys, meter)?.zip(list.iter()).collect();
+    let len = keys.len() as u64;
+    meter.charge(len.saturating_mul(len).saturating_mul(2))?;
+    check_sortable(keys, meter)?;
+    let mut sorted: Vec<(Value<'a>, Value<'a>)> = keys.iter().zip(list.iter()).collect();
     sorted.sort_by(|(a, _), (b, _)| total_order(a, b));
     Ok(Value::list(sorted.into_iter().map(|(_, element)| element).collect()))
 }
 
-/// Of keys that can be sorted. NaN comes first; where cel-go leaves it is by chance.
-fn total_order(a: &Value<'_>, b: &Value<'_>) -> Ordering {
-    let is_number = |value: &Value<'_>| !matches!(value, Value::Double(d) if d.is_nan());
-    order(a, b).unwrap_or_else(|| is_number(a).cmp(&is_number(b)))
-}
-
-/// The keys, if they can be sorted; charges for sorting them.
-fn sortable<'l, 'a>(
-    keys: &'l List<'a>,
-    meter: &mut Meter,
-) -> Result<impl Iterator<Item = Value<'a>> + 'l, Fault> {
-    let Some(first) = keys.get(0) else { return Ok(keys.iter()) };
-    meter.charge(square(keys.len() as u64, &first))?;
+/// Whether all keys can be compared with each other; charges for reading texts.
+fn check_sortable(keys: &List<'_>, meter: &mut Meter) -> Result<(), Fault> {
+    let Some(first) = keys.get(0) else { return Ok(()) };
+    charge_texts(keys, meter)?;
     if !is_comparable(&first) {
         return Err(Fault::new("list elements must be comparable"));
     }
@@ -396,14 +396,20 @@ fn sortable<'l, 'a>(
         // Long texts are read in each round.
         meter.charge(key.size() / 256 * rounds)?;
     }
-    Ok(keys.iter())
+    Ok(())
 }
 
-/// What cel-go counts for comparing all elements with each other.
-fn square(len: u64, first: &Value<'_>) -> u64 {
-    let square = len.saturating_mul(len);
-    let texts = if matches!(first, Value::Str(_) | Value::Bytes(_)) { square / 10 } else { 0 };
-    square.saturating_mul(2).saturating_add(texts)
+/// Of keys that can be sorted. NaN comes first; where cel-go leaves it is by chance.
+fn total_order(a: &Value<'_>, b: &Value<'_>) -> Ordering {
+    let is_number = |value: &Value<'_>| !matches!(value, Value::Double(d) if d.is_nan());
+    order(a, b).unwrap_or_else(|| is_number(a).cmp(&is_number(b)))
+}
+
+/// What cel-go counts for comparing all elements with each other if they are texts, beside [`Cost::Square`].
+fn charge_texts(list: &List<'_>, meter: &mut Meter) -> Result<(), Fault> {
+    let len = list.len() as u64;
+    let texts = matches!(list.get(0), Some(Value::Str(_) | Value::Bytes(_)));
+    meter.charge(if texts { len.saturating_mul(len) / 10 } else { 0 })
 }
 
 /// The most that cel-go makes.
@@ -421,9 +427,8 @@ fn range<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> 
     Ok(Value::list((0..*size).map(Value::Int).collect()))
 }
 
-fn reverse<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
+fn reverse<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {
     let [Value::List(list)] = args else { return Err(Fault::no_such_overload("reverse", args)) };
-    meter.charge(list.len() as u64)?;
     let mut reversed: Vec<Value<'a>> = list.iter().collect();
     reversed.reverse();
     Ok(Value::list(reversed))
@@ -431,9 +436,7 @@ fn reverse<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault
 
 fn distinct<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
     let [Value::List(list)] = args else { return Err(Fault::no_such_overload("distinct", args)) };
-    if let Some(first) = list.get(0) {
-        meter.charge(square(list.len() as u64, &first))?;
-    }
+    charge_texts(list, meter)?;
     let mut distinct: Vec<Value<'a>> = Vec::new();
     for element in list.iter() {
         let mut seen = false;
@@ -550,7 +553,6 @@ mod tests {
         assert_eq!(call(sort, &[list(&[])]), "([])");
         assert!(call(sort, &[list(&[1.into(), Value::Double(1.0)])]).contains("same type"));
         assert!(call(sort, &[list(&[ints(&[1])])]).contains("comparable"));
-        assert_eq!(call(sort, &[ints(&[1; 23])]), "budget");
         let by = sort_by(
             &List::Made([Value::text("a"), Value::text("b")].into()),
             &List::Made([2.into(), 1.into()].into()),
@@ -574,22 +576,28 @@ mod tests {
     fn distinct_keeps_the_first() {
         let mixed = list(&[1.into(), Value::Double(1.0), Value::Uint(2), 2.into(), Value::text("1")]);
         assert_eq!(call(distinct, &[mixed]), "([Int(1), Uint(2), Str(Made(\"1\")])");
-        assert_eq!(call(distinct, &[ints(&[1; 23])]), "budget");
     }
 
     #[test]
     fn costs_are_those_of_cel_go() {
-        for (run, args, cost) in [
-            (sort as Run, vec![ints(&[3, 1, 2])], 18),
-            (sort, vec![list(&[Value::text("b"), Value::text("a"), Value::text("c")])], 18),
-            (distinct, vec![ints(&[1, 2, 3])], 18),
-            (range, vec![10.into()], 10),
-            (reverse, vec![ints(&[1, 2, 3])], 3),
-            (slice, vec![ints(&[1, 2, 3]), 0.into(), 2.into()], 2),
+        let texts = list(&[Value::text("b"), Value::text("a"), Value::text("a"), Value::text("c")]);
+        for (name, args, cost) in [
+            ("sort", vec![ints(&[3, 1, 2])], 29),
+            ("sort", vec![texts.clone()], 44),
+            ("distinct", vec![ints(&[1, 2, 3])], 29),
+            ("distinct", vec![texts], 44),
+            ("lists.range", vec![10.into()], 21),
+            ("reverse", vec![ints(&[1, 2, 3])], 14),
+            ("slice", vec![ints(&[1, 2, 3]), 0.into(), 2.into()], 13),
+            ("sum", vec![ints(&[1, 2, 3])], 3),
+            ("indexOf", vec![list(&[Value::text("ab"), Value::text("c")]), Value::text("c")], 2),
         ] {
+            let all = KUBERNETES.functions.iter().chain(EXTENDED.functions);
+            let overload = &all.rev().find(|f| f.name == name).unwrap().overloads[0];
             let mut meter = Meter::new(1000);
-            assert!(run(&args, &mut meter).is_ok());
-            assert_eq!(1000 - meter.left(), cost, "{args:?}");
+            assert!(meter.charge(overload.cost.of(&args)).is_ok());
+            assert!((overload.run)(&args, &mut meter).is_ok());
+            assert_eq!(1000 - meter.left(), cost, "{name} {args:?}");
         }
     }
 
@@ -602,7 +610,7 @@ mod tests {
 
     #[test]
     fn long_texts_are_paid_for_each_time_they_are_read() {
-        let long = Value::text("x".repeat(256_000));
+        let long = Value::text("x".repeat(512_000));
         assert_eq!(call(distinct, &[list(&[long.clone(), long.clone()])]), "budget");
         assert_eq!(call(sort, &[list(&[long.clone(), long])]), "budget");
     }

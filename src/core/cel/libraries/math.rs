@@ -192,19 +192,19 @@ const fn one(signature: &'static str, run: Run) -> Overload {
 }
 
 fn max<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {
-    extreme("math.@max", args.iter().cloned(), Ordering::Less)
+    extreme("math.greatest", args.iter().cloned(), Ordering::Less)
 }
 
 fn max_list<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
-    extreme_of_list("math.@max", args, meter, Ordering::Less)
+    extreme_of_list("math.greatest", args, meter, Ordering::Less)
 }
 
 fn min<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {
-    extreme("math.@min", args.iter().cloned(), Ordering::Greater)
+    extreme("math.least", args.iter().cloned(), Ordering::Greater)
 }
 
 fn min_list<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
-    extreme_of_list("math.@min", args, meter, Ordering::Greater)
+    extreme_of_list("math.least", args, meter, Ordering::Greater)
 }
 
 fn extreme_of_list<'a>(
@@ -385,7 +385,7 @@ mod tests {
         assert!(call(max_list, &[Value::list(vec![])]).contains("must not be empty"));
         assert!(
             call(max_list, &[Value::list(vec![Value::text("s3cret")])])
-                .contains("`math.@max` does not take a string")
+                .contains("`math.greatest` does not take a string")
         );
         assert!(
             call(max, &[Value::text("s3cret"), Value::Int(1)]).contains("does not take a string and an int")

@@ -17,6 +17,7 @@ mod named_format;
 mod optionals;
 mod quantity;
 mod re2;
+mod reference;
 pub(super) mod regex;
 mod semver;
 mod sets;
@@ -36,6 +37,7 @@ use super::fault::Fault;
 use super::types::Type;
 use super::value::Value;
 
+pub use reference::reference;
 pub(super) use signature::Signature;
 
 /// All of them, in the order of the reference page.

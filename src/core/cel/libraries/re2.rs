@@ -12,10 +12,12 @@ pub(super) struct Translated {
     pub(super) pattern: String,
     /// About how many states it has when it is compiled.
     pub(super) weight: u64,
+    /// About how many of them a text may keep in play at once: classes of characters, and what is repeated.
+    pub(super) active: u64,
 }
 
 /// Most states of a pattern.
-const HEAVIEST: u64 = 20_000;
+const HEAVIEST: u64 = 15_000;
 /// Most repetitions that a repetition may say, also with those that it is within.
 const MOST_REPEATED: u64 = 1000;
 /// Most groups within one another.
@@ -28,7 +30,7 @@ const DEEPEST: usize = 200;
 pub(super) fn translate(pattern: &str) -> Result<Translated, String> {
     let mut reader = Reader { rest: pattern, out: String::with_capacity(pattern.len() * 2) };
     match reader.pattern() {
-        Ok(weight) => Ok(Translated { pattern: reader.out, weight }),
+        Ok(Size { weight, active, .. }) => Ok(Translated { pattern: reader.out, weight, active }),
         Err(reason) => Err(format!("invalid regular expression: {reason}")),
     }
 }
@@ -43,10 +45,22 @@ struct Reader<'p> {
 /// How heavy a part of a pattern is.
 #[derive(Clone, Copy, Default)]
 struct Size {
-    /// About how many states it has.
+    /// See [`Translated::weight`].
     weight: u64,
+    /// See [`Translated::active`].
+    active: u64,
     /// How often it repeats what is within, at most, repetitions within repetitions multiplied.
     repeats: u64,
+}
+
+impl Size {
+    fn text(weight: u64) -> Self {
+        Self { weight, active: 0, repeats: 0 }
+    }
+
+    fn class(weight: u64) -> Self {
+        Self { weight, active: 1, repeats: 0 }
+    }
 }
 
 /// A group that is still open.
@@ -75,13 +89,14 @@ impl Group {
     fn settle(&mut self) {
         if let Some(last) = self.last.take() {
             self.read.weight = self.read.weight.saturating_add(last.size.weight);
+            self.read.active = self.read.active.saturating_add(last.size.active);
             self.read.repeats = self.read.repeats.max(last.size.repeats);
         }
     }
 }
 
 impl Reader<'_> {
-    fn pattern(&mut self) -> Result<u64, Wrong> {
+    fn pattern(&mut self) -> Result<Size, Wrong> {
         let mut folded = false;
         let mut groups: Vec<Group> = Vec::new();
         let mut group = Group::default();
@@ -116,11 +131,11 @@ impl Reader<'_> {
                 }
                 '^' | '$' | '.' => {
                     self.out.push(c);
-                    group.push(Size { weight: if c == '.' { ANY } else { 1 }, repeats: 0 });
+                    group.push(if c == '.' { Size::class(ANY) } else { Size::text(1) });
                 }
                 '[' => {
                     let weight = self.class()?;
-                    group.push(Size { weight, repeats: 0 });
+                    group.push(Size::class(weight));
                 }
                 '*' | '+' | '?' => self.repeat(&mut group, &c.to_string(), 1, None)?,
                 '{' => match self.bounds()? {
@@ -145,7 +160,7 @@ impl Reader<'_> {
             return Err("missing closing )");
         }
         group.settle();
-        if group.read.weight > HEAVIEST { Err("it is too large") } else { Ok(group.read.weight + 1) }
+        if group.read.weight > HEAVIEST { Err("it is too large") } else { Ok(group.read) }
     }
 
     fn next(&mut self) -> Option<char> {
@@ -171,7 +186,7 @@ impl Reader<'_> {
 
     fn literal(&mut self, c: char, folded: bool) -> Size {
         self.write(c);
-        Size { weight: c.len_utf8() as u64 * if folded { 4 } else { 1 }, repeats: 0 }
+        Size::text(c.len_utf8() as u64 * if folded { 4 } else { 1 })
     }
 
     /// `*`, `{2,3}` and so on. `times` is how often it is there when it is compiled, `counted` what it counts for.
@@ -194,6 +209,9 @@ impl Reader<'_> {
             }
         }
         last.size.weight = last.size.weight.saturating_mul(times.max(1)).saturating_add(1);
+        if times > 1 {
+            last.size.active = last.size.active.max(1).saturating_mul(times);
+        }
         self.out.push_str(written);
         if self.skip("?") {
             self.out.push('?');
@@ -292,11 +310,11 @@ impl Reader<'_> {
                     'b' => "(?-u:\\b)",
                     _ => "\\B",
                 });
-                group.push(Size { weight: 1, repeats: 0 });
+                group.push(Size::text(1));
             }
             _ => {
                 let size = match self.class_escape()? {
-                    Some(weight) => Size { weight, repeats: 0 },
+                    Some(weight) => Size::class(weight),
                     None => {
                         let c = self.character_escape()?;
                         self.literal(c, folded)
@@ -762,12 +780,26 @@ mod tests {
     #[test]
     fn heavy_patterns_are_weighed_before_they_are_compiled() {
         let weight = |pattern: &str| translate(pattern).map(|translated| translated.weight);
-        assert_eq!(weight("abc"), Ok(4));
+        assert_eq!(weight("abc"), Ok(3));
         assert!(weight("[a-z]{1000}").is_ok_and(|weight| weight > 1000));
         assert!(weight(r"\pL{1000}").is_err());
-        assert!(weight(&"(?:x{1000})".repeat(21)).is_err());
+        assert!(weight(&"(?:x{1000})".repeat(16)).is_err());
         assert!(weight(&format!("{}a{}", "(".repeat(201), ")".repeat(201))).is_err());
         assert!(weight(&format!("{}a{}", "(".repeat(200), ")".repeat(200))).is_ok());
+    }
+
+    #[test]
+    fn classes_and_what_is_repeated_stay_in_play() {
+        let active = |pattern: &str| translate(pattern).map(|translated| translated.active);
+        for (pattern, count) in [
+            ("abc", 0),
+            ("^.*[a-z]x$", 2),
+            ("[ab]{20}c", 20),
+            ("(?:ab|ba){10}", 10),
+            (r"(?:\d{3}-){2,}\w", 7),
+        ] {
+            assert_eq!(active(pattern), Ok(count), "{pattern}");
+        }
     }
 
     #[test]

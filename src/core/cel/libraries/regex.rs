@@ -1,7 +1,7 @@
 //! Regular expressions: the library of Kubernetes, and what all functions with a pattern share.
 //!
 //! Patterns are read as RE2 has them (see `re2.rs`) and run by the `regex` crate, whose time grows with the text and
-//! never explodes. A call is charged as cel-go charges it, or by the size of what the pattern was compiled to where
+//! never explodes. A call is charged as cel-go charges it, or by how many states of the pattern may be in play where
 //! that is more: `[a-z]{1000}` is short and heavy. A pattern that is known only when the expression is evaluated is
 //! compiled in each call, and charged for.
 
@@ -22,7 +22,7 @@ pub(super) const LIBRARY: Library = Library {
             name: "find",
             doc: "The first part that matches; an empty text if none does.",
             examples: &["'abc 123'.find('[0-9]+') == '123'", "'abc'.find('[0-9]+') == ''"],
-            overloads: &[pattern("string.find(string) -> string", find)],
+            overloads: &[overload("string.find(string) -> string", find)],
         },
         Function {
             name: "findAll",
@@ -32,24 +32,23 @@ pub(super) const LIBRARY: Library = Library {
                 "'1 and 22'.findAll('[0-9]+', 1) == ['1']",
             ],
             overloads: &[
-                pattern("string.findAll(string) -> list(string)", find_all),
-                pattern("string.findAll(string, int) -> list(string)", find_all),
+                overload("string.findAll(string) -> list(string)", find_all),
+                overload("string.findAll(string, int) -> list(string)", find_all),
             ],
         },
     ],
 };
 
-const fn pattern(signature: &'static str, run: Run) -> Overload {
-    Overload { signature, cost: Cost::Fixed(0), run, pattern: Some(1) }
+/// One that takes a text and a pattern.
+pub(super) const fn overload(signature: &'static str, run: Run) -> Overload {
+    Overload { signature, cost: Cost::Match, run, pattern: Some(1) }
 }
 
 /// A pattern, ready to be used.
 #[derive(Debug)]
 struct Pattern {
-    /// Its length as it was written.
-    len: u64,
-    /// How large it is when it is compiled, in about as many states.
-    weight: u64,
+    /// What is charged for: its length as it was written, or more if it is heavy.
+    size: u64,
     regex: regex::Regex,
 }
 
@@ -62,12 +61,9 @@ impl Opaque for Pattern {
         // Expressions never get to see one.
         false
     }
-}
 
-impl Pattern {
-    fn charge(&self, text: &str, meter: &mut Meter) -> Result<(), Fault> {
-        let size = self.len.max(self.weight);
-        meter.charge((1 + text.len() as u64).div_ceil(10).saturating_mul(size.div_ceil(4)))
+    fn size(&self) -> u64 {
+        self.size
     }
 }
 
@@ -82,20 +78,30 @@ pub(in super::super) fn prepare(pattern: &str) -> Result<Value<'static>, String>
 
 /// Most bytes of a compiled pattern. More than the heaviest one that [`re2::translate`] lets through takes.
 const MOST_BYTES: usize = 8 << 20;
+/// Most bytes that running a pattern may keep to be faster; more only makes it slow for longer on texts that it does
+/// not help with.
+const MOST_CACHED: usize = 256 << 10;
 
 fn compile(pattern: &str, translated: &re2::Translated) -> Result<Pattern, String> {
-    let regex = regex::RegexBuilder::new(&translated.pattern).size_limit(MOST_BYTES).build();
+    let mut builder = regex::RegexBuilder::new(&translated.pattern);
+    let regex = builder.size_limit(MOST_BYTES).dfa_size_limit(MOST_CACHED).build();
     // What else could be wrong was found before.
     let regex =
         regex.map_err(|_| "invalid regular expression: it is too large or not supported".to_owned())?;
-    Ok(Pattern { len: pattern.len() as u64, weight: translated.weight, regex })
+    Ok(Pattern { size: size(pattern, translated), regex })
+}
+
+/// Patterns of few states are run in one step for each byte, whatever the text; others may take up to about 8
+/// nanoseconds for each state and byte, which is what eight characters of a pattern stand for.
+fn size(pattern: &str, translated: &re2::Translated) -> u64 {
+    (translated.active.saturating_sub(10) * 8).max(pattern.len() as u64)
 }
 
 /// What compiling takes: about so much for each pattern, and for each state of it.
 const COMPILING: u64 = 200;
-const COMPILING_STATE: u64 = 2;
+const COMPILING_STATE: u64 = 8;
 
-/// Does something with a pattern and a text, and charges for one reading of the text.
+/// Does something with a text and a pattern, for which a [`Cost::Match`] has been charged.
 pub(super) fn with<'a>(
     pattern: &Value<'a>,
     text: &Str<'a>,
@@ -103,7 +109,6 @@ pub(super) fn with<'a>(
     run: impl FnOnce(&regex::Regex, &mut Meter) -> Result<Value<'a>, Fault>,
 ) -> Result<Value<'a>, Fault> {
     if let Some(prepared) = pattern.downcast::<Pattern>() {
-        prepared.charge(text, meter)?;
         return run(&prepared.regex, meter);
     }
     let Value::Str(pattern) = pattern else {
@@ -113,7 +118,9 @@ pub(super) fn with<'a>(
     let translated = re2::translate(pattern).map_err(Fault::new)?;
     meter.charge(translated.weight.saturating_mul(COMPILING_STATE))?;
     let compiled = compile(pattern, &translated).map_err(Fault::new)?;
-    compiled.charge(text, meter)?;
+    // What was charged is for its length; it may be heavier.
+    let cost = |size| Cost::Match.of_sizes(&[text.len() as u64, size]);
+    meter.charge(cost(compiled.size) - cost(pattern.len() as u64))?;
     run(&compiled.regex, meter)
 }
 
@@ -150,7 +157,7 @@ mod tests {
     fn call(run: Run, text: &str, pattern: &str, most: Option<i64>) -> String {
         let with = |pattern: Value<'static>| {
             let args: Vec<_> = [Value::text(text), pattern].into_iter().chain(most.map(Value::Int)).collect();
-            match run(&args, &mut Meter::new(10_000)) {
+            match run(&args, &mut Meter::new(100_000)) {
                 Ok(Value::List(list)) => list.iter().map(|e| format!("{e:?}")).collect::<String>(),
                 Ok(value) => format!("{value:?}"),
                 Err(Fault::Error(error)) => error.to_string(),
@@ -198,6 +205,7 @@ mod tests {
         let cost = |text: &str, pattern: &str| {
             let mut meter = Meter::new(1_000_000);
             let args = [Value::text(text), prepare(pattern).unwrap()];
+            assert!(meter.charge(Cost::Match.of(&args)).is_ok());
             assert!(find(&args, &mut meter).is_ok());
             1_000_000 - meter.left()
         };

@@ -100,8 +100,9 @@ pub(super) const LIBRARY: Library = Library {
             doc: "The texts in a list as one, with a separator between them if there is one.",
             examples: &["['a', 'b'].join() == 'ab'", "['a', 'b'].join(', ') == 'a, b'"],
             overloads: &[
-                Overload::new("list(string).join() -> string", Cost::Fixed(0), join),
-                Overload::new("list(string).join(string) -> string", Cost::Fixed(0), join),
+                // cel-go counts the result only; here each element is looked at.
+                read("list(string).join() -> string", 1, join),
+                read("list(string).join(string) -> string", 1, join),
             ],
         },
         Function {
@@ -126,7 +127,7 @@ pub(super) const LIBRARY: Library = Library {
     ],
 };
 
-/// One that costs what reading the text so many times takes.
+/// One that costs what reading the text, or the list, so many times takes.
 const fn read(signature: &'static str, times: u64, run: Run) -> Overload {
     Overload::new(signature, Cost::Read { arg: 0, times }, run)
 }
@@ -288,8 +289,6 @@ fn join<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
         [Value::List(list), Value::Str(separator)] => (list, &**separator),
         _ => return Err(Fault::no_such_overload("join", args)),
     };
-    // cel-go counts the result only; here each element is looked at.
-    meter.charge(list.len() as u64 / 10)?;
     let mut len = separator.len().saturating_mul(list.len().saturating_sub(1));
     for element in list.iter() {
         let Value::Str(text) = &element else {

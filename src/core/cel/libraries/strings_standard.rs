@@ -3,7 +3,7 @@
 use super::super::cost::{Cost, Meter};
 use super::super::fault::Fault;
 use super::super::value::Value;
-use super::{Function, Library, Overload, Run, regex};
+use super::{Function, Library, Overload, regex};
 
 pub(super) const LIBRARY: Library = Library {
     name: "strings, standard",
@@ -47,17 +47,12 @@ pub(super) const LIBRARY: Library = Library {
                 "!'a'.matches('^b')",
             ],
             overloads: &[
-                pattern("string.matches(string) -> bool", matches),
-                pattern("matches(string, string) -> bool", matches),
+                regex::overload("string.matches(string) -> bool", matches),
+                regex::overload("matches(string, string) -> bool", matches),
             ],
         },
     ],
 };
-
-/// One with a regular expression, which charges for itself.
-const fn pattern(signature: &'static str, run: Run) -> Overload {
-    Overload { signature, cost: Cost::Fixed(0), run, pattern: Some(1) }
-}
 
 fn contains<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {
     let [Value::Str(text), Value::Str(part)] = args else {
