@@ -2,7 +2,7 @@
 //!
 //! What Go refuses is refused, with the reason; what it takes means the same, with these differences:
 //! - `\B` beside a letter that is not ASCII takes it for a part of a word.
-//! - Groups nest at most 250 deep, in place of 1000.
+//! - Groups nest at most 200 deep, in place of 1000.
 //! - A pattern of more than about [`HEAVIEST`] states is refused; Go's limit is in bytes, and higher.
 //! - Scripts may also be called by their short names, such as `\p{Grek}`.
 
