@@ -23,6 +23,7 @@ use crate::nudge::{Fan, Nudges};
 use crate::policy::{self, Published};
 use crate::record::{self, Sources};
 use crate::watch::manager::Manager;
+use crate::watch::schemas::Checker;
 use crate::watch::stream::Settings;
 use crate::watch::transport::{CONVERSATION, Observe};
 use crate::watch::{Board, discovery};
@@ -179,6 +180,8 @@ async fn lead(
     watching.spawn(discovery::run(settings.clone(), catalog));
     let (policies, in_force) = watch::channel(first.policies.clone());
     watching.spawn(hand_over(published.clone(), policies, fan));
+    let checker = Checker { client: client.clone(), board: board.clone(), metrics: metrics.clone() };
+    watching.spawn(checker.run(in_force.clone(), served.clone()));
     let manager = Manager { settings, judge: judge.clone(), board: board.clone() };
     watching.spawn(manager.run(in_force, served));
 

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     PolicyWatch,
     /// Served kinds could not be discovered.
     Discovery,
+    /// The schema of a kind could not be read.
+    Schema,
     /// A watch lost its connection or was refused.
     Watch,
     /// A status could not be written.
@@ -33,6 +35,7 @@ impl EncodeLabelValue for ErrorKind {
         let word = match self {
             Self::PolicyWatch => "policy_watch",
             Self::Discovery => "discovery",
+            Self::Schema => "schema",
             Self::Watch => "watch",
             Self::StatusWrite => "status_write",
             Self::EventWrite => "event_write",

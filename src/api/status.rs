@@ -46,6 +46,16 @@ pub struct MonitorPolicyStatus {
     /// Open findings that are not listed here.
     #[serde(default)]
     pub findings_omitted: i64,
+
+    /// Expressions that do not fit the schema of a kind that they are about, in the order of the spec. At most 20.
+    /// The policy is in force nevertheless.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub warnings: Vec<ExpressionWarning>,
+
+    /// Warnings that are not listed here.
+    #[serde(default)]
+    pub warnings_omitted: i64,
 }
 
 /// Exact totals of a policy.
@@ -172,4 +182,22 @@ pub struct ObjectRef {
     /// Name of the entry of spec.resources that selected it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selected_by: Option<String>,
+}
+
+/// Something in an expression that does not fit the schema of a kind: a field that it does not have, a comparison
+/// or a function of values of other types.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpressionWarning {
+    /// Path of the expression, such as "spec.rules[2].expression".
+    pub field: String,
+    /// Rule that the expression is of; absent for match conditions and variables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Line and column in the expression, such as "1:14".
+    pub position: String,
+    /// What is wrong, and the name that was probably meant.
+    pub message: String,
+    /// Names of the entries of spec.resources whose kinds it does not fit.
+    pub resources: Vec<String>,
 }

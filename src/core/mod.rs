@@ -5,6 +5,7 @@
 //! of the rest of this crate is imported here. Anyone may call.
 
 pub mod cel;
+pub mod check;
 pub mod engine;
 pub mod event;
 pub mod finding;
@@ -16,4 +17,5 @@ pub mod paths;
 pub mod policy;
 pub mod project;
 pub mod rules;
+pub mod schema;
 pub mod tree;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::cel::{Program, Reads, Root, Variable};
+use super::cel::{Program, Reads, Root, Variable, Want};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
 use super::project::ProjectedObject;
@@ -32,6 +32,8 @@ pub struct CompiledPolicy {
     pub variables: Vec<Variable>,
     /// The rules, those that did not compile among them.
     pub rules: Vec<CompiledRule>,
+    /// Every expression that compiled, in the order in which they may read each other.
+    pub expressions: Vec<Located>,
     /// What did not compile. The rest of the policy is in force nevertheless.
     pub problems: Vec<Problem>,
 }
@@ -69,6 +71,40 @@ pub struct Condition {
     pub name: Arc<str>,
     /// True for objects that are to be judged.
     pub program: Program,
+}
+
+/// An expression and where it stands.
+#[derive(Debug, Clone)]
+pub struct Located {
+    /// Path of the field, such as `spec.rules[2].expression`.
+    pub field: String,
+    /// What it is for.
+    pub part: Part,
+    /// What it has to come out as.
+    pub want: Want,
+    /// The expression.
+    pub program: Program,
+}
+
+/// What an expression is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// The value of the variable of this name.
+    Variable(Arc<str>),
+    /// Whether the policy is about an object.
+    MatchCondition,
+    /// The rule of this name, at this place in the list of rules.
+    Rule(Arc<str>, usize),
+}
+
+impl Part {
+    /// The rule that it is part of, when it is part of one.
+    pub fn rule(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Rule(name, _) => Some(name),
+            Self::Variable(_) | Self::MatchCondition => None,
+        }
+    }
 }
 
 /// Why a part of a policy is not in force.

@@ -12,13 +12,16 @@ use crate::core::cel::{self, Program, Root, Scope, Variable, Want};
 use crate::core::finding::{PolicyKey, Severity};
 use crate::core::labels::{LabelMatcher, Requirement};
 use crate::core::near::nearest;
-use crate::core::policy::{CompiledPolicy, Condition, NamespaceFilter, Problem, Selection, Target};
+use crate::core::policy::{
+    CompiledPolicy, Condition, Located, NamespaceFilter, Part, Problem, Selection, Target,
+};
 use crate::core::rules::{CompiledRule, Expression, MAX_MESSAGE_LEN, one_line};
 
 /// Compiles a policy.
 pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
     // What rules that judge a state may read; `oldObject` is null for them.
-    let compiler = || Compiler { problems: Vec::new(), scope: Scope::new(&Root::ALL) };
+    let compiler =
+        || Compiler { problems: Vec::new(), expressions: Vec::new(), scope: Scope::new(&Root::ALL) };
     // One roomy stack serves the whole policy; without it each expression asks for one of its own.
     let compiled = cel::with_large_stack(|| compiler().policy(key.clone(), uid.clone(), generation, spec));
     compiled.unwrap_or_else(|_| compiler().policy(key, uid, generation, spec))
@@ -26,6 +29,7 @@ pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPol
 
 struct Compiler {
     problems: Vec<Problem>,
+    expressions: Vec<Located>,
     scope: Scope,
 }
 
@@ -53,7 +57,8 @@ impl Compiler {
                 continue;
             }
             let field = format!("spec.variables[{n}].expression");
-            if let Some(program) = self.program(&field, None, &variable.expression, Want::Any) {
+            let part = Part::Variable(variable.name.as_str().into());
+            if let Some(program) = self.program(field, part, &variable.expression, Want::Any) {
                 self.scope.declare(&variable.name, &program);
                 variables.push(Variable { name: variable.name.clone(), program });
             }
@@ -62,7 +67,9 @@ impl Compiler {
         let mut match_conditions = Vec::new();
         for (n, condition) in spec.match_conditions.iter().enumerate() {
             let field = format!("spec.matchConditions[{n}].expression");
-            if let Some(program) = self.program(&field, None, &condition.expression, Want::Bool) {
+            if let Some(program) =
+                self.program(field, Part::MatchCondition, &condition.expression, Want::Bool)
+            {
                 match_conditions.push(Condition { name: condition.name.as_str().into(), program });
             }
         }
@@ -85,6 +92,7 @@ impl Compiler {
             match_conditions,
             variables,
             rules,
+            expressions: self.expressions,
             problems: self.problems,
         }
     }
@@ -108,10 +116,12 @@ impl Compiler {
             }
         }
         let field = format!("spec.rules[{n}].expression");
-        let validation = self.program(&field, Some(&name), &rule.expression, Want::Bool);
-        let message_expression = rule.message_expression.as_ref().and_then(|source| {
-            self.program(&format!("spec.rules[{n}].messageExpression"), Some(&name), source, Want::String)
-        });
+        let part = || Part::Rule(name.clone(), n);
+        let validation = self.program(field, part(), &rule.expression, Want::Bool);
+        let field = format!("spec.rules[{n}].messageExpression");
+        let message_expression = rule.message_expression.as_ref();
+        let message_expression =
+            message_expression.and_then(|source| self.program(field, part(), source, Want::String));
         let judged = |selection: &Selection| {
             rule.resources.is_empty() || rule.resources.iter().any(|wanted| **wanted == *selection.name)
         };
@@ -169,11 +179,14 @@ impl Compiler {
         }
     }
 
-    fn program(&mut self, field: &str, rule: Option<&Arc<str>>, source: &str, want: Want) -> Option<Program> {
+    fn program(&mut self, field: String, part: Part, source: &str, want: Want) -> Option<Program> {
         match cel::compile(source, &self.scope, want) {
-            Ok(program) => Some(program),
+            Ok(program) => {
+                self.expressions.push(Located { field, part, want, program: program.clone() });
+                Some(program)
+            }
             Err(error) => {
-                self.problem(field.to_owned(), rule, error.to_string());
+                self.problem(field, part.rule(), error.to_string());
                 None
             }
         }

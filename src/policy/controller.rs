@@ -171,6 +171,7 @@ fn unreadable(key: PolicyKey, uid: Arc<str>, generation: i64, error: &str) -> Co
         match_conditions: Vec::new(),
         variables: Vec::new(),
         rules: Vec::new(),
+        expressions: Vec::new(),
         problems: vec![Problem { field: "spec".into(), rule: None, message }],
     }
 }

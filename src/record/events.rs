@@ -82,6 +82,8 @@ struct Account {
     budget: Budget,
     summary_at: Option<Instant>,
     resting_until: Option<Instant>,
+    /// The generation of which it was told that it does not fit the schemas.
+    warned: Option<i64>,
     /// Failed attempts in a row.
     failures: u32,
 }
@@ -138,6 +140,26 @@ impl Recorder {
             account.failures = 0;
             account.note(reason, finding);
         }
+        if let Some(policy) = &policy
+            && account.warned != Some(policy.generation)
+            && let Some(warnings) = self.sources.board.warnings(policy).filter(|w| !w.listed.is_empty())
+        {
+            if account.budget.take(now) {
+                match self.writer.warn(&subject, policy.generation, &warnings).await {
+                    Err(WriteError::Failed { error, refused }) => {
+                        self.sources.metrics.error(ErrorKind::EventWrite);
+                        warn!(policy = %key, %error, "Event can not be written; trying again");
+                        account.rest(refused, now);
+                        return Owes::Something;
+                    }
+                    // Nothing that another attempt would change.
+                    written => self.sources.metrics.events_written.inc_by(written.unwrap_or_default()),
+                };
+                account.warned = Some(policy.generation);
+            } else {
+                held_back += 1;
+            }
+        }
         if policy.is_none() {
             // There is nothing left to describe, and nobody to owe anything to.
             self.policies.remove(key);
@@ -168,6 +190,7 @@ impl Account {
             budget: Budget::new(BURST, REFILL, Instant::now()),
             summary_at: None,
             resting_until: None,
+            warned: None,
             failures: 0,
         }
     }
@@ -180,13 +203,16 @@ impl Account {
         if other || policy.suspended {
             self.told.clear();
         }
+        if other {
+            self.warned = None;
+        }
     }
 
     fn note(&mut self, reason: Reason, finding: Arc<Finding>) {
         match reason {
             Reason::FindingOpened => self.told.insert(finding.key.clone(), finding),
             Reason::FindingResolved => self.told.remove(&finding.key),
-            Reason::EventsHeldBack => None,
+            Reason::EventsHeldBack | Reason::SchemaWarnings => None,
         };
     }
 

@@ -263,7 +263,9 @@ async fn status_of(
         let reader = Reader { policy: policy.key.clone(), selection: selection.name.clone() };
         sources.board.selection(&reader, policy.needs_namespaces())
     });
-    Some(render::render(policy, report.as_ref(), &states.collect::<Vec<_>>(), before, Timestamp::now()))
+    let states: Vec<_> = states.collect();
+    let warnings = sources.board.warnings(policy);
+    Some(render::render(policy, report.as_ref(), &states, warnings.as_deref(), before, Timestamp::now()))
 }
 
 async fn patch(

@@ -1,14 +1,18 @@
-//! The state of every watch, and from it one honest state for each selection.
+//! The state of every watch, and from it one honest state for each selection; and what the schemas of its kinds
+//! say of each policy.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
 use super::catalog::Unresolved;
 use crate::api::status::ResourceState;
+use crate::core::check::Warnings;
 use crate::core::engine::Reader;
 use crate::core::event::WatchId;
+use crate::core::finding::PolicyKey;
+use crate::core::policy::CompiledPolicy;
 use crate::nudge::Fan;
 
 /// State of one selection or watch.
@@ -30,7 +34,7 @@ impl SelectionState {
     }
 }
 
-/// See the module. Written by the manager and the streams, read by recorders.
+/// See the module. Written by the manager, the streams and the checker, read by recorders.
 #[derive(Debug)]
 pub struct Board {
     inner: Mutex<Inner>,
@@ -42,6 +46,14 @@ struct Inner {
     unresolved: BTreeMap<Reader, SelectionState>,
     streams: BTreeMap<WatchId, Stream>,
     namespaces: Option<WatchId>,
+    checked: BTreeMap<PolicyKey, Checked>,
+}
+
+#[derive(Debug)]
+struct Checked {
+    uid: Arc<str>,
+    generation: i64,
+    warnings: Arc<Warnings>,
 }
 
 #[derive(Debug)]
@@ -178,9 +190,39 @@ impl Board {
         worst
     }
 
+    /// Takes the warnings of a policy, all that there are.
+    pub fn warn(&self, policy: &CompiledPolicy, warnings: Warnings) {
+        let (uid, generation) = (policy.uid.clone(), policy.generation);
+        let checked = Checked { uid, generation, warnings: Arc::new(warnings) };
+        let before = self.lock().checked.insert(policy.key.clone(), checked);
+        // A first check without result is news, too: it clears what an earlier process found.
+        if self.warnings(policy) != before.filter(|before| before.is_of(policy)).map(|before| before.warnings)
+        {
+            self.fan.add(&policy.key);
+        }
+    }
+
+    /// Forgets the warnings of a policy that is not in force any more.
+    pub fn forget_warnings(&self, policy: &PolicyKey) {
+        self.lock().checked.remove(policy);
+    }
+
+    /// The warnings of a policy; nothing while it has not been checked as it is.
+    pub fn warnings(&self, policy: &CompiledPolicy) -> Option<Arc<Warnings>> {
+        let inner = self.lock();
+        let checked = inner.checked.get(&policy.key).filter(|checked| checked.is_of(policy))?;
+        Some(checked.warnings.clone())
+    }
+
     /// Watches that are complete and connected.
     pub fn running(&self) -> usize {
         self.lock().streams.values().filter(|stream| stream.state.state == ResourceState::Watching).count()
+    }
+}
+
+impl Checked {
+    fn is_of(&self, policy: &CompiledPolicy) -> bool {
+        (&self.uid, self.generation) == (&policy.uid, policy.generation)
     }
 }
 

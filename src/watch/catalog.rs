@@ -22,6 +22,17 @@ pub struct Served {
     pub namespaced: bool,
     /// Whether it can be listed and watched.
     pub watchable: bool,
+    /// The CustomResourceDefinition that it comes from, when one is known.
+    pub definition: Option<DefinitionRef>,
+}
+
+/// One state of a CustomResourceDefinition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DefinitionRef {
+    /// Its name.
+    pub name: String,
+    /// UID and generation: differs whenever its spec does.
+    pub revision: (String, i64),
 }
 
 impl Served {
@@ -177,6 +188,7 @@ mod tests {
             plural: format!("{}s", kind.to_lowercase()),
             namespaced: kind != "Node",
             watchable: kind != "Binding",
+            definition: None,
         }
     }
 

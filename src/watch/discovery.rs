@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use tracing::{debug, warn};
 
 use super::board::Health;
-use super::catalog::{Catalog, Served};
+use super::catalog::{Catalog, DefinitionRef, Served};
 use super::interest::WatchKey;
 use super::stream::{Deliver, Settings, follow};
 use crate::api::status::ResourceState;
@@ -87,6 +87,7 @@ const DEFINITION: &[&[&str]] = &[
     &["metadata", "name"],
     &["metadata", "resourceVersion"],
     &["metadata", "uid"],
+    &["metadata", "generation"],
     &["spec", "group"],
     &["spec", "scope"],
     &["spec", "names"],
@@ -207,6 +208,7 @@ async fn discover(client: &Client) -> Result<Discovered, kube::Error> {
                     watchable: [verbs::LIST, verbs::WATCH]
                         .iter()
                         .all(|verb| resource.verbs.iter().any(|v| v == verb)),
+                    definition: None,
                 })
             });
             discovered.served.extend(kinds);
@@ -231,6 +233,7 @@ async fn discover_each(client: &Client) -> Result<Discovered, kube::Error> {
                     version: resource.version,
                     kind: resource.kind,
                     plural: resource.plural,
+                    definition: None,
                 });
             }
         }
@@ -316,6 +319,14 @@ fn served_by(definition: &ProjectedObject) -> Vec<Served> {
         return Vec::new();
     }
     let text = |path: &[&str]| root.str_at(path).map(ToString::to_string).unwrap_or_default();
+    let generation = match root.at(&["metadata", "generation"]) {
+        Some(Node::Int(generation)) => *generation,
+        _ => 0,
+    };
+    let definition = DefinitionRef {
+        name: text(&["metadata", "name"]),
+        revision: (text(&["metadata", "uid"]), generation),
+    };
     let versions = root.at(&["spec", "versions"]).map(Node::items).unwrap_or_default().iter();
     versions
         .filter(|version| version.get("served") == Some(&Node::Bool(true)))
@@ -327,6 +338,7 @@ fn served_by(definition: &ProjectedObject) -> Vec<Served> {
             plural: text(&["status", "acceptedNames", "plural"]),
             namespaced: text(&["spec", "scope"]) == "Namespaced",
             watchable: true,
+            definition: Some(definition.clone()),
         })
         .collect()
 }
@@ -381,6 +393,7 @@ mod tests {
             plural: "pods".into(),
             namespaced: true,
             watchable: true,
+            definition: None,
         };
         let before = || Some(Discovered { served: vec![metrics.clone()], ..Discovered::default() });
         let stale = Discovered { uncertain: ["metrics.x.io".to_owned()].into(), ..Discovered::default() };

@@ -115,6 +115,7 @@ fn describe(method: &Method, uri: &http::Uri) -> (&'static str, String) {
     let group = match parts.next() {
         Some("api") => "",
         Some("apis") => parts.next().unwrap_or_default(),
+        Some("openapi") => return ("get", "openapi".into()),
         _ => return (if method == Method::GET { "get" } else { "other" }, "none".into()),
     };
     let rest: Vec<&str> = parts.skip(1).collect();
@@ -167,6 +168,7 @@ mod tests {
             ("GET", "/api/v1/namespaces/a", "get", "namespaces"),
             ("POST", "/apis/events.k8s.io/v1/namespaces/a/events", "create", "events.events.k8s.io"),
             ("GET", "/apis", "get", "discovery"),
+            ("GET", "/openapi/v3/apis/apps/v1?hash=0", "get", "openapi"),
             ("GET", "/version", "get", "none"),
         ];
         for (method, uri, verb, resource) in cases {

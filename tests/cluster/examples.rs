@@ -143,6 +143,7 @@ impl Example<'_> {
                     return Err(format!("{name} has {:?}", status.conditions));
                 }
                 assert_eq!(status.summary.rule_errors, 0, "{name}: {:?}", status.rules);
+                assert_eq!(status.warnings, [], "{name} does not fit the schemas");
                 assert_eq!(status.findings_omitted, 0, "{name} has more than its status lists");
                 open.extend(status.findings.into_iter().map(|finding| Finding {
                     policy: name.clone(),

@@ -191,6 +191,8 @@ async fn the_operator_may(cluster: &ControlPlane) {
         "get events.events.k8s.io -n team-a",
         "patch events.events.k8s.io -n team-a",
         "list events.events.k8s.io --all-namespaces",
+        "get customresourcedefinitions",
+        "get /openapi/v3",
         "list customresourcedefinitions",
         "watch customresourcedefinitions",
         "list apiservices",

@@ -15,5 +15,6 @@ mod install;
 mod manifests;
 mod replicas;
 mod resilience;
+mod schema;
 mod verdicts;
 mod watching;

@@ -52,7 +52,7 @@ pub use reads::Reads;
 pub use scope::{Root, Scope};
 pub use stack::{LARGE_STACK, with_large_stack};
 pub use syntax::is_reserved;
-pub use types::{ObjectType, Type};
+pub use types::{Form, ObjectType, Type};
 pub use value::Value;
 
 /// Most characters of an expression; the CRDs have the same number as `maxLength`.

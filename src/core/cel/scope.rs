@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::compile::Program;
 use super::reads::{Reads, Traced};
-use super::types::{ObjectType, Type};
+use super::types::{Form, ObjectType, Type};
 
 /// A name that an object is bound to while it is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,11 @@ impl Scope {
         self.variables.push(Declared { name: name.to_owned(), result, depth: 0, traced: Default::default() });
     }
 
+    /// Whether a schema says what the objects are. What is checked then compiles without it.
+    pub(super) fn is_typed(&self) -> bool {
+        self.object.is_some()
+    }
+
     pub(super) fn has(&self, root: Root) -> bool {
         self.roots.contains(root)
     }
@@ -145,7 +150,7 @@ impl Scope {
 
 fn object(name: &str, fields: &[(&str, Type)]) -> Type {
     let fields = fields.iter().map(|(name, of)| (Arc::from(*name), of.clone())).collect();
-    Type::Object(Arc::new(ObjectType { name: name.to_owned(), fields }))
+    Type::Object(Arc::new(ObjectType { name: name.to_owned(), fields, form: Form::Message }))
 }
 
 /// A Namespace as ValidatingAdmissionPolicies declare it (`BuildNamespaceType` in

@@ -55,6 +55,19 @@ pub struct ObjectType {
     pub name: String,
     /// Its fields.
     pub fields: BTreeMap<Arc<str>, Type>,
+    /// What else can be done with it.
+    pub form: Form,
+}
+
+/// What an object with known fields is when it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// What a kube-apiserver declares with its fields, such as `request`: nothing but its fields.
+    Message,
+    /// What a schema describes: a map, which can be indexed, looped over and compared as any.
+    Map,
+    /// The same, with fields that no schema names.
+    OpenMap,
 }
 
 impl Type {
@@ -249,7 +262,14 @@ impl Unifier {
             (Type::Type(_), Type::Type(_)) => true,
             (Type::List(a), Type::List(b)) | (Type::Optional(a), Type::Optional(b)) => self.assignable(a, b),
             (Type::Map(ak, av), Type::Map(bk, bv)) => self.assignable(ak, bk) && self.assignable(av, bv),
-            (Type::Object(a), Type::Object(b)) => Arc::ptr_eq(a, b) || a.name == b.name,
+            (Type::Object(a), Type::Object(b)) => {
+                Arc::ptr_eq(a, b) || a.name == b.name || (a.form != Form::Message && b.form != Form::Message)
+            }
+            (Type::Map(key, value), Type::Object(object)) | (Type::Object(object), Type::Map(key, value)) => {
+                object.form != Form::Message
+                    && self.assignable(key, &Type::String)
+                    && self.assignable(value, &Type::Dyn)
+            }
             _ => a == b,
         }
     }

@@ -11,6 +11,7 @@ use kube::Resource;
 
 use super::{BURST, REFILL};
 use crate::api::{MonitorPolicy, REPORTING_CONTROLLER};
+use crate::core::check::Warnings;
 use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
 use crate::core::hash::fnv1a;
 use crate::core::policy::CompiledPolicy;
@@ -39,6 +40,8 @@ pub enum Reason {
     FindingResolved,
     /// Findings opened or resolved without Events of their own, for the time being.
     EventsHeldBack,
+    /// Expressions of the policy do not fit the schemas of its kinds.
+    SchemaWarnings,
 }
 
 impl Reason {
@@ -47,6 +50,7 @@ impl Reason {
             Self::FindingOpened => "FindingOpened",
             Self::FindingResolved => "FindingResolved",
             Self::EventsHeldBack => "EventsHeldBack",
+            Self::SchemaWarnings => "SchemaWarnings",
         }
     }
 }
@@ -128,6 +132,30 @@ pub fn summary(subject: &Subject, instance: &str, now: Timestamp) -> Event {
     event(subject, Reason::EventsHeldBack, None, policy_reference(subject), note, instance, now)
 }
 
+/// The Event on the policy that says that expressions do not fit the schemas. One for each generation, whatever
+/// the schemas say later; nothing without warnings.
+pub fn warnings(
+    subject: &Subject,
+    generation: i64,
+    warnings: &Warnings,
+    instance: &str,
+    now: Timestamp,
+) -> Option<Event> {
+    let first = warnings.listed.first()?;
+    let others = match warnings.listed.len() + warnings.omitted {
+        1 => String::new(),
+        count => format!(" (and {} more, see status.warnings)", count - 1),
+    };
+    let text = format!("{} at {}: {}", first.field, first.at, first.message);
+    let note = one_line(&text, MAX_NOTE_LEN - others.len()) + &others;
+    let mut event =
+        event(subject, Reason::SchemaWarnings, None, policy_reference(subject), note, instance, now);
+    let own = [&*subject.uid, Reason::SchemaWarnings.as_str(), &generation.to_string()];
+    event.metadata.name = Some(name(subject, fnv1a(own)));
+    event.action = Some("Check".into());
+    Some(event)
+}
+
 /// When an Event last happened.
 pub fn last_time(event: &Event) -> Option<Timestamp> {
     let again = event.series.as_ref().map(|series| series.last_observed_time.0);
@@ -182,11 +210,10 @@ fn event(
     let about = regarding.uid.as_deref().unwrap_or_default();
     let own = [&*subject.uid, reason.as_str(), about, &note];
     let id = fnv1a(own.into_iter().chain(key.into_iter().flatten()));
-    let prefix: String = subject.name.0.chars().take(200).collect();
     let normal = reason == Reason::FindingResolved || finding.is_some_and(|f| f.severity == Severity::Info);
     Event {
         metadata: ObjectMeta {
-            name: Some(format!("{}.{id:016x}", prefix.trim_end_matches(['.', '-']))),
+            name: Some(name(subject, id)),
             namespace: Some(CLUSTER_NAMESPACE.into()),
             ..ObjectMeta::default()
         },
@@ -200,6 +227,11 @@ fn event(
         event_time: Some(MicroTime(now)),
         ..Event::default()
     }
+}
+
+fn name(subject: &Subject, id: u64) -> String {
+    let prefix: String = subject.name.0.chars().take(200).collect();
+    format!("{}.{id:016x}", prefix.trim_end_matches(['.', '-']))
 }
 
 fn note(reason: Reason, finding: &Finding, suffix: &str) -> String {

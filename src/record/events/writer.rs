@@ -9,6 +9,7 @@ use serde_json::json;
 use super::super::WRITE_TIMEOUT;
 use super::format::{self, Reason, Subject};
 use crate::api::FIELD_MANAGER;
+use crate::core::check::Warnings;
 use crate::core::finding::Finding;
 
 /// Why an Event was not written.
@@ -60,6 +61,20 @@ impl Writer {
     /// Tells that more is owed than the budget allows.
     pub async fn summarise(&self, subject: &Subject) -> Result<u64, WriteError> {
         self.write(format::summary(subject, &self.instance, Timestamp::now()), None).await
+    }
+
+    /// Tells that expressions do not fit the schemas, unless it was told of this generation already. Returns the
+    /// Events written.
+    pub async fn warn(
+        &self,
+        subject: &Subject,
+        generation: i64,
+        warnings: &Warnings,
+    ) -> Result<u64, WriteError> {
+        match format::warnings(subject, generation, warnings, &self.instance, Timestamp::now()) {
+            Some(event) => self.write(event, Some(Timestamp::MIN)).await,
+            None => Ok(0),
+        }
     }
 
     /// Creates the Event, or makes it a series when it exists; leaves it when it happened since `news` already,
@@ -120,7 +135,11 @@ fn write_error(error: kube::Error) -> WriteError {
 
 #[cfg(test)]
 mod tests {
+    use http::Method;
+
     use super::*;
+    use crate::core::cel::Position;
+    use crate::core::check::Warning;
     use crate::core::finding::{FindingKey, ObjectId, PolicyKey, Severity};
     use crate::testing::{ApiServer, Reply};
 
@@ -178,5 +197,26 @@ mod tests {
         let told = writer.tell(&subject(), Reason::FindingResolved, &finding()).await;
         assert!(matches!(told, Err(WriteError::Failed { refused: false, .. })));
         assert_eq!(server.asked().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn warnings_that_an_earlier_process_told_of_are_not_told_again() {
+        let warning = Warning {
+            field: "spec.rules[0].expression".into(),
+            rule: None,
+            at: Position { line: 1, column: 1 },
+            message: "m".into(),
+            selections: Vec::new(),
+        };
+        let warnings = Warnings { listed: vec![warning], omitted: 0 };
+        let known = format::warnings(&subject(), 1, &warnings, "earlier", Timestamp::UNIX_EPOCH);
+        let server = ApiServer::new(move |asked| match asked.method {
+            Method::POST => Reply::error(409, "AlreadyExists", "it exists"),
+            _ => Reply::json(&json!(known)),
+        });
+        let writer = Writer { client: server.client(), instance: "test".into() };
+        assert_eq!(writer.warn(&subject(), 1, &warnings).await.expect("nothing fails"), 0);
+        let methods: Vec<Method> = server.asked().into_iter().map(|asked| asked.method).collect();
+        assert_eq!(methods, [Method::POST, Method::GET]);
     }
 }

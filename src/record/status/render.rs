@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::MonitorPolicyStatus;
-use crate::api::status::{FindingStatus, ObjectRef, ResourceState, ResourceStatus, RuleStatus, Summary};
+use crate::api::status::{
+    ExpressionWarning, FindingStatus, ObjectRef, ResourceState, ResourceStatus, RuleStatus, Summary,
+};
+use crate::core::check::Warnings;
 use crate::core::engine::PolicyReport;
 use crate::core::finding::{Finding, Severity};
 use crate::core::policy::CompiledPolicy;
-use crate::core::rules::one_line;
+use crate::core::rules::{MAX_MESSAGE_LEN, one_line};
 use crate::watch::SelectionState;
 
 /// Longest message of a condition, in bytes.
@@ -16,11 +19,13 @@ const MAX_CONDITION_LEN: usize = 2048;
 /// Reason of conditions while objects are still being read or judged.
 const SYNCING: &str = "Syncing";
 
-/// The status of a policy. `states` has an entry for each of its selections; `before` is the status that it has.
+/// The status of a policy. `states` has an entry for each of its selections; `warnings` is there once it was
+/// checked; `before` is the status that it has.
 pub fn render(
     policy: &CompiledPolicy,
     report: Option<&PolicyReport>,
     states: &[Option<SelectionState>],
+    warnings: Option<&Warnings>,
     before: &MonitorPolicyStatus,
     now: Timestamp,
 ) -> MonitorPolicyStatus {
@@ -44,7 +49,9 @@ pub fn render(
         info: count(Severity::Info),
         rule_errors: report.map_or(0, |report| number(report.rule_errors)),
     };
-    let ready = ready(policy, &resources);
+    let (warnings, warnings_omitted) = self::warnings(policy, warnings, before);
+    let warned = warnings.len().saturating_add(usize::try_from(warnings_omitted).unwrap_or_default());
+    let ready = ready(policy, &resources, warned);
     let compliant = compliant(policy, &summary, &ready);
     MonitorPolicyStatus {
         observed_generation: Some(policy.generation),
@@ -57,6 +64,8 @@ pub fn render(
         summary,
         resources,
         findings,
+        warnings,
+        warnings_omitted,
     }
 }
 
@@ -160,13 +169,33 @@ fn finding(finding: &Finding) -> FindingStatus {
     }
 }
 
+/// What is listed, and how many more there are. Until a policy is checked, what an earlier process found stays.
+fn warnings(
+    policy: &CompiledPolicy,
+    warnings: Option<&Warnings>,
+    before: &MonitorPolicyStatus,
+) -> (Vec<ExpressionWarning>, i64) {
+    let Some(warnings) = warnings else {
+        let known = before.observed_generation == Some(policy.generation) && !policy.suspended;
+        return if known { (before.warnings.clone(), before.warnings_omitted) } else { (Vec::new(), 0) };
+    };
+    let listed = warnings.listed.iter().map(|warning| ExpressionWarning {
+        field: warning.field.clone(),
+        rule: warning.rule.as_ref().map(ToString::to_string),
+        position: warning.at.to_string(),
+        message: one_line(&warning.message, MAX_MESSAGE_LEN),
+        resources: warning.selections.iter().map(ToString::to_string).collect(),
+    });
+    (listed.collect(), number(warnings.omitted))
+}
+
 struct Verdict {
     status: &'static str,
     reason: &'static str,
     message: String,
 }
 
-fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> Verdict {
+fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus], warned: usize) -> Verdict {
     let not = |reason, message| Verdict { status: "False", reason, message };
     if policy.suspended {
         return not("Suspended", "spec.suspend is true: nothing is watched or judged".into());
@@ -180,7 +209,11 @@ fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> Verdict {
         resources.iter().filter(|resource| resource.state != ResourceState::Watching).collect();
     let Some(worst) = waiting.iter().map(|resource| resource.state).max() else {
         let rules = counted(policy.rules.len(), "rule");
-        let message = format!("{rules} in force, {} watched", counted(resources.len(), "resource"));
+        let mut message = format!("{rules} in force, {} watched", counted(resources.len(), "resource"));
+        if warned > 0 {
+            let warnings = counted(warned, "schema warning");
+            message.push_str(&format!("; {warnings}, see status.warnings"));
+        }
         return Verdict { status: "True", reason: "Watching", message };
     };
     let list: Vec<String> = waiting

@@ -9,7 +9,7 @@ use super::super::cost::Meter;
 use super::super::error::{CompileError, Position, Text};
 use super::super::fault::Fault;
 use super::super::libraries::{self, Declared, Overload, Signature};
-use super::super::types::Type;
+use super::super::types::{Form, Type};
 use super::super::value::Value;
 use super::operators::{self, symbol};
 use super::{Checker, MAX_LISTING, Part, macros, nearest};
@@ -84,7 +84,11 @@ impl Checker<'_> {
     fn operator(&mut self, name: &str, signatures: &[Signature], args: &[IdedExpr], at: Position) -> Part {
         let parts: Vec<Part> = args.iter().map(|arg| self.expr(arg)).collect();
         let (codes, types): (Vec<Code>, Vec<Type>) = parts.into_iter().unzip();
-        let Some((_, result)) = self.fitting(signatures, &types) else {
+        if let Some(result) = self.field_by_key(name, &codes, &types, at) {
+            return (assemble(name, codes), result);
+        }
+        let fitting = self.fitting(signatures, &types).map(|(_, result)| result);
+        let Some(result) = fitting.or_else(|| self.works_nevertheless(name, &types)) else {
             let got = self.listed(&types, " and ");
             return self.fault(CompileError::WrongTypes {
                 name: Text::word(symbol(name)),
@@ -103,6 +107,51 @@ impl Checker<'_> {
         }
         let code = assemble(name, codes);
         (fold(code), result)
+    }
+
+    /// What comes out of reading a field of an object that a schema describes as the key of a map that it is.
+    fn field_by_key(&mut self, name: &str, codes: &[Code], types: &[Type], at: Position) -> Option<Type> {
+        let ([_, Code::Constant(Value::Str(key))], [whole, _]) = (codes, types) else { return None };
+        let Type::Object(object) = self.types.resolve(whole).unwrap_optional().0 else { return None };
+        if object.form == Form::Message {
+            return None;
+        }
+        let key = key.to_string();
+        match name {
+            op::INDEX => match self.field_type(whole, &key, at) {
+                (true, field) => Some(Type::optional(field)),
+                (false, field) => Some(field),
+            },
+            op::OPT_INDEX => Some(Type::optional(self.field_type(whole, &key, at).1)),
+            _ => None,
+        }
+    }
+
+    /// What comes out of an operator whose types do not fit by the declarations, when they come from a schema and
+    /// it works all the same: with what is known only at run time it would have been accepted.
+    fn works_nevertheless(&mut self, name: &str, types: &[Type]) -> Option<Type> {
+        match (name, types) {
+            _ if !self.scope.is_typed() => None,
+            (op::CONDITIONAL, [condition, _, _]) => {
+                self.types.assign(&Type::Bool, condition).then_some(Type::Dyn)
+            }
+            (op::EQUALS | op::NOT_EQUALS, [a, b]) => self.may_be_equal(a, b).then_some(Type::Bool),
+            (op::IN, [element, whole]) => match self.types.resolve(whole) {
+                Type::List(known) => self.may_be_equal(element, &known).then_some(Type::Bool),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Numbers of all types are compared by their value.
+    fn may_be_equal(&mut self, a: &Type, b: &Type) -> bool {
+        let is_number = |t: &Type| matches!(t, Type::Int | Type::Uint | Type::Double);
+        match (self.types.resolve(a), self.types.resolve(b)) {
+            (a, b) if is_number(&a) && is_number(&b) => true,
+            (Type::List(a), Type::List(b)) => self.may_be_equal(&a, &b),
+            (a, b) => self.types.assign(&a, &b),
+        }
     }
 
     /// Which of the signatures take these arguments, and what comes out.

@@ -175,6 +175,10 @@ impl Checker<'_> {
         if self.types.assign_all(got, &wanted) {
             return self.types.resolve(&result);
         }
+        // What an optional is without a value may be anything, once it runs.
+        if self.scope.is_typed() && self.types.assign(&Type::optional(Type::Dyn), &got[0]) {
+            return self.types.settle(&result);
+        }
         let [a, b] = got.each_ref().map(|own| self.types.settle(own).describe());
         let got = Text::bounded(&format!("{a} with {b}"), super::MAX_LISTING);
         self.fault(CompileError::WrongTypes { name: Text::word(name), got, at }).1

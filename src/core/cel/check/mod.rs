@@ -17,7 +17,7 @@ use super::error::{CompileError, Position, Text};
 use super::libraries;
 use super::parse::Places;
 use super::scope::{Root, Roots, Scope};
-use super::types::{Type, Unifier};
+use super::types::{Form, Type, Unifier};
 use super::value::Value;
 use crate::core::near;
 
@@ -182,6 +182,7 @@ impl Checker<'_> {
             Type::Map(_, value) => (**value).clone(),
             Type::Object(object) => match object.fields.get(field) {
                 Some(known) => known.clone(),
+                None if object.form == Form::OpenMap => Type::Dyn,
                 None => {
                     let near = nearest(field, object.fields.keys().map(|name| &**name));
                     let of = Text::word(&object.name);
@@ -274,7 +275,8 @@ impl Checker<'_> {
     }
 
     fn literal(&mut self, types: Vec<(Type, Position)>) {
-        if !self.exempt && types.len() > 1 {
+        // Refused for the sake of types alone: with those of a schema there is nothing to warn of.
+        if !self.exempt && types.len() > 1 && !self.scope.is_typed() {
             self.literals.push(types);
         }
     }
@@ -315,6 +317,9 @@ impl Checker<'_> {
         let Some(before) = before else { return own };
         if self.types.assign(&before, &own) || self.exempt {
             return Unifier::most_general(before, own);
+        }
+        if self.scope.is_typed() {
+            return Type::Dyn;
         }
         let (want, got) = (self.types.settle(&before), self.types.settle(&own));
         let (want, got) = (Text::word(&want.describe()), Text::word(&got.describe()));

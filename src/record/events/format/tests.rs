@@ -6,6 +6,8 @@ use k8s_openapi::api::events::v1::EventSeries;
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::cel::Position;
+use crate::core::check::Warning;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
@@ -167,6 +169,31 @@ fn the_summary_has_the_same_words_each_time_so_that_it_is_one_series() {
     let later = summary(&subject("p"), "another", at(999));
     assert_eq!((name(&first), &first.note), (name(&later), &later.note));
     assert_eq!(first.reason.as_deref(), Some("EventsHeldBack"));
+}
+
+#[test]
+fn warnings_are_one_event_for_each_generation_whatever_they_say() {
+    let warning = |message: &str| Warning {
+        field: "spec.rules[0].expression".into(),
+        rule: None,
+        at: Position { line: 1, column: 13 },
+        message: message.into(),
+        selections: Vec::new(),
+    };
+    let some = Warnings { listed: vec![warning("no such field")], omitted: 0 };
+    let more = Warnings { listed: vec![warning(&"x".repeat(2000)), warning("b")], omitted: 7 };
+    let event = |generation, of: &Warnings| warnings(&subject("p"), generation, of, "i", at(1));
+    let first = event(1, &some).expect("something to say");
+    assert_eq!(first.note.as_deref(), Some("spec.rules[0].expression at 1:13: no such field"));
+    assert_eq!(first.reason.as_deref(), Some("SchemaWarnings"));
+    assert!(is_subdomain(&name(&first)));
+    let long = event(1, &more).expect("something to say");
+    assert_eq!(name(&long), name(&first));
+    let note = long.note.as_deref().expect("a note");
+    assert!(note.len() <= MAX_NOTE_LEN && note.ends_with("(and 8 more, see status.warnings)"), "{note}");
+    assert_ne!(name(&event(2, &some).expect("something to say")), name(&first));
+    assert!(event(1, &Warnings::default()).is_none());
+    assert!(parse(&first).is_none(), "it tells of no finding");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::core::cel::Position;
+use crate::core::check::Warning;
 use crate::core::engine::{RuleReport, SelectionReport};
 use crate::core::finding::{FindingKey, ObjectId, PolicyKey};
 use crate::core::policy::Problem;
@@ -70,7 +72,7 @@ fn watching() -> Option<SelectionState> {
 
 fn rendered(report: &PolicyReport, states: [Option<SelectionState>; 2]) -> MonitorPolicyStatus {
     let before = MonitorPolicyStatus::default();
-    render(&policy(SPEC), Some(report), &states, &before, at(100))
+    render(&policy(SPEC), Some(report), &states, None, &before, at(100))
 }
 
 fn shown<'a>(status: &'a MonitorPolicyStatus, name: &str) -> &'a Condition {
@@ -188,6 +190,7 @@ fn problems_of_the_spec_come_first_and_broken_rules_are_listed_beside_the_others
         &broken,
         Some(&fine()),
         &[watching(), in_state(ResourceState::Stale, Some("cut"))],
+        None,
         &MonitorPolicyStatus::default(),
         at(100),
     );
@@ -203,7 +206,7 @@ fn problems_of_the_spec_come_first_and_broken_rules_are_listed_beside_the_others
 #[test]
 fn a_suspended_policy_is_neither_ready_nor_compliant() {
     let suspended = policy(&format!("suspend: true\n{SPEC}"));
-    let status = render(&suspended, None, &[None, None], &MonitorPolicyStatus::default(), at(100));
+    let status = render(&suspended, None, &[None, None], None, &MonitorPolicyStatus::default(), at(100));
     assert_eq!(conditions(&status), ["False Suspended", "Unknown Suspended"]);
     assert_eq!((status.summary.open_findings, status.summary.objects), (0, 0));
 }
@@ -218,8 +221,14 @@ fn long_and_odd_messages_are_one_bounded_line() {
             message: "é\n\u{1b}[2J".repeat(60),
         })
         .collect();
-    let status =
-        render(&odd, Some(&fine()), &[watching(), watching()], &MonitorPolicyStatus::default(), at(100));
+    let status = render(
+        &odd,
+        Some(&fine()),
+        &[watching(), watching()],
+        None,
+        &MonitorPolicyStatus::default(),
+        at(100),
+    );
     let message = &shown(&status, "Ready").message;
     assert!(message.len() <= MAX_CONDITION_LEN && !message.contains(char::is_control));
     let long = "x".repeat(10_000);
@@ -230,7 +239,7 @@ fn long_and_odd_messages_are_one_bounded_line() {
 #[test]
 fn times_are_those_of_the_last_change_of_status() {
     let render_after = |before: &MonitorPolicyStatus, report: &PolicyReport, state, now| {
-        render(&policy(SPEC), Some(report), &[watching(), state], before, at(now))
+        render(&policy(SPEC), Some(report), &[watching(), state], None, before, at(now))
     };
     let time =
         |status: &MonitorPolicyStatus, name: &str| shown(status, name).last_transition_time.0.as_second();
@@ -256,10 +265,10 @@ fn since_of_a_resource_is_kept_while_its_state_stays() {
     if let Some(state) = &mut later {
         state.since = at(5000);
     }
-    let second = render(&policy(SPEC), Some(&fine()), &[watching(), later], &first, at(5000));
+    let second = render(&policy(SPEC), Some(&fine()), &[watching(), later], None, &first, at(5000));
     assert_eq!(second.resources[1].since, first.resources[1].since);
     let stale = in_state(ResourceState::Stale, None);
-    let third = render(&policy(SPEC), Some(&fine()), &[watching(), stale], &first, at(5000));
+    let third = render(&policy(SPEC), Some(&fine()), &[watching(), stale], None, &first, at(5000));
     assert_eq!(third.resources[1].since.as_deref(), Some("1970-01-01T00:00:50Z"));
 }
 
@@ -276,4 +285,45 @@ fn a_status_that_differs_in_counts_of_objects_only_is_the_same_without_counts() 
     assert_ne!(without_counts(&before), without_counts(&found));
     let stale = rendered(&fine(), [watching(), in_state(ResourceState::Stale, None)]);
     assert_ne!(without_counts(&before), without_counts(&stale));
+}
+
+fn warnings() -> Warnings {
+    let warning = Warning {
+        field: "spec.rules[0].expression".into(),
+        rule: Some("limits".into()),
+        at: Position { line: 1, column: 13 },
+        message: format!("there is no field `replica`\n{}", "x".repeat(1000)).into(),
+        selections: vec!["pods".into(), "apps".into()],
+    };
+    Warnings { listed: vec![warning], omitted: 2 }
+}
+
+#[test]
+fn warnings_are_listed_and_do_not_make_a_policy_not_ready() {
+    let states = [watching(), watching()];
+    let before = MonitorPolicyStatus::default();
+    let status = render(&policy(SPEC), Some(&fine()), &states, Some(&warnings()), &before, at(100));
+    assert_eq!(conditions(&status), ["True Watching", "True NoFindings"]);
+    let ready = &shown(&status, "Ready").message;
+    assert_eq!(ready, "1 rule in force, 2 resources watched; 3 schema warnings, see status.warnings");
+    let [warning] = status.warnings.as_slice() else { panic!("{:?}", status.warnings) };
+    assert_eq!((warning.rule.as_deref(), warning.position.as_str()), (Some("limits"), "1:13"));
+    assert_eq!(warning.resources, ["pods", "apps"]);
+    assert!(warning.message.len() <= MAX_MESSAGE_LEN && !warning.message.contains('\n'));
+    assert_eq!(status.warnings_omitted, 2);
+}
+
+#[test]
+fn what_an_earlier_process_warned_of_stays_until_the_policy_is_checked_again() {
+    let states = [watching(), watching()];
+    let policy = policy(SPEC);
+    let empty = MonitorPolicyStatus::default();
+    let before = render(&policy, Some(&fine()), &states, Some(&warnings()), &empty, at(100));
+    let restarted = render(&policy, Some(&fine()), &states, None, &before, at(200));
+    assert_eq!(restarted, before);
+    let checked = render(&policy, Some(&fine()), &states, Some(&Warnings::default()), &before, at(200));
+    assert_eq!((checked.warnings.len(), checked.warnings_omitted), (0, 0));
+    // They were about another spec.
+    let older = MonitorPolicyStatus { observed_generation: Some(3), ..before };
+    assert!(render(&policy, Some(&fine()), &states, None, &older, at(200)).warnings.is_empty());
 }

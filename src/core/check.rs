@@ -1,0 +1,165 @@
+//! What the schemas of its kinds say of a policy's expressions, before any object is judged.
+//!
+//! In: a compiled policy, and the schema of each of its selections as far as they are known. Out: [`Warnings`] in
+//! the order of the spec, bounded. They are advice: the policy is in force as it is. The watches call, which know
+//! the schemas.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::cel::{self, Position, Scope};
+use super::policy::{CompiledPolicy, Located, Part};
+use super::schema::Schema;
+
+/// Most warnings of one policy; those that are left out are counted.
+pub const MAX_WARNINGS: usize = 20;
+
+/// What is found in one policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Warnings {
+    /// The first [`MAX_WARNINGS`], in the order of the spec.
+    pub listed: Vec<Warning>,
+    /// How many more there are.
+    pub omitted: usize,
+}
+
+/// One thing that cannot be right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Path of the field, such as `spec.rules[2].expression`.
+    pub field: String,
+    /// The rule, when the expression is of one.
+    pub rule: Option<Arc<str>>,
+    /// Where in the expression.
+    pub at: Position,
+    /// What is wrong, and the name that was probably meant.
+    pub message: Arc<str>,
+    /// The selections for whose kinds it is so, in the order of the spec.
+    pub selections: Vec<Arc<str>>,
+}
+
+/// Checks a policy. `schemas` has an entry for each of its selections; one without a schema is not checked.
+pub fn check(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Warnings {
+    // One roomy stack serves the whole policy; without it each expression asks for one of its own.
+    cel::with_large_stack(|| check_here(policy, schemas)).unwrap_or_else(|_| check_here(policy, schemas))
+}
+
+fn check_here(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Warnings {
+    let mut kinds = kinds(schemas);
+    let judged = Judged::new(policy);
+    let mut found = Vec::new();
+    for expression in &policy.expressions {
+        // Selections of kinds that agree on it share one warning.
+        let mut here: BTreeMap<(usize, usize, Arc<str>), Vec<usize>> = BTreeMap::new();
+        for kind in &mut kinds {
+            let (warnings, result) = cel::check_types(expression.program.source(), &kind.scope);
+            if let Part::Variable(name) = &expression.part {
+                kind.scope.declare_type(name, result);
+            }
+            let selections = kind.selections.iter().filter(|n| judged.reaches(expression, **n));
+            let selections: Vec<usize> = selections.copied().collect();
+            for warning in warnings.iter().filter(|_| !selections.is_empty()) {
+                let key = (warning.at.line, warning.at.column, warning.message.as_str().into());
+                here.entry(key).or_default().extend(&selections);
+            }
+        }
+        found.extend(here.into_iter().map(|((line, column, message), mut selections)| {
+            selections.sort_unstable();
+            let names = selections.iter().filter_map(|n| policy.selections.get(*n));
+            Warning {
+                field: expression.field.clone(),
+                rule: expression.part.rule().cloned(),
+                at: Position { line, column },
+                message,
+                selections: names.map(|selection| selection.name.clone()).collect(),
+            }
+        }));
+    }
+    let omitted = found.len().saturating_sub(MAX_WARNINGS);
+    found.truncate(MAX_WARNINGS);
+    Warnings { listed: found, omitted }
+}
+
+/// One kind, and what its expressions may read.
+struct Kind<'a> {
+    schema: &'a Arc<Schema>,
+    scope: Scope,
+    /// Which selections are of it.
+    selections: Vec<usize>,
+}
+
+/// The distinct kinds.
+fn kinds(schemas: &[Option<Arc<Schema>>]) -> Vec<Kind<'_>> {
+    let mut kinds: Vec<Kind<'_>> = Vec::new();
+    for (n, schema) in schemas.iter().enumerate() {
+        let Some(schema) = schema else { continue };
+        match kinds.iter_mut().find(|kind| Arc::ptr_eq(kind.schema, schema)) {
+            Some(kind) => kind.selections.push(n),
+            None => {
+                let scope = Scope::new(&cel::Root::ALL).typed(schema.to_type("object"));
+                kinds.push(Kind { schema, scope, selections: vec![n] });
+            }
+        }
+    }
+    kinds
+}
+
+/// Which selections' objects an expression is evaluated for. Variables are evaluated when they are read, so one
+/// that only rules about other kinds read says nothing of this one.
+struct Judged<'a> {
+    policy: &'a CompiledPolicy,
+    /// By variable, the expressions that read it, through other variables, too.
+    readers: BTreeMap<&'a str, Vec<&'a Part>>,
+}
+
+impl<'a> Judged<'a> {
+    fn new(policy: &'a CompiledPolicy) -> Self {
+        let programs: BTreeMap<&str, &cel::Program> = policy
+            .expressions
+            .iter()
+            .filter_map(|expression| match &expression.part {
+                Part::Variable(name) => Some((&**name, &expression.program)),
+                _ => None,
+            })
+            .collect();
+        let mut readers: BTreeMap<&str, Vec<&Part>> = BTreeMap::new();
+        for expression in policy.expressions.iter().filter(|e| !matches!(e.part, Part::Variable(_))) {
+            let mut read: BTreeSet<&str> = BTreeSet::new();
+            let mut open: Vec<&cel::Program> = vec![&expression.program];
+            while let Some(program) = open.pop() {
+                for name in program.variables() {
+                    if let Some((name, program)) = programs.get_key_value(name.as_str())
+                        && read.insert(name)
+                    {
+                        open.push(program);
+                    }
+                }
+            }
+            read.into_iter().for_each(|name| readers.entry(name).or_default().push(&expression.part));
+        }
+        Self { policy, readers }
+    }
+
+    fn reaches(&self, expression: &Located, selection: usize) -> bool {
+        match &expression.part {
+            Part::Variable(name) => {
+                let readers = self.readers.get(&**name).map(Vec::as_slice).unwrap_or_default();
+                readers.iter().any(|part| self.part_reaches(part, selection))
+            }
+            part => self.part_reaches(part, selection),
+        }
+    }
+
+    fn part_reaches(&self, part: &Part, selection: usize) -> bool {
+        match part {
+            Part::MatchCondition => true,
+            Part::Rule(_, n) => {
+                self.policy.rules.get(*n).is_some_and(|rule| rule.selections.get(selection) == Some(&true))
+            }
+            Part::Variable(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
