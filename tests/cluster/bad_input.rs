@@ -153,7 +153,13 @@ async fn what_is_wrong_with_an_expression_is_said_in_words() {
         chain
     };
     let cases = [
-        ("int", "1 + 1", "this is a number (at 1:3), want a bool; compare it with something"),
+        ("int", "1 + 1", "this is an int (at 1:3), want a bool; compare it with something"),
+        (
+            "unknown",
+            "object.data.a",
+            "this is a value whose type is known only at run time (at 1:12), want a bool",
+        ),
+        ("types", "1 == 'a'", "`==` does not take an int and a string (at 1:3)"),
         ("text", "'a'", "this is a string (at 1:1), want a bool"),
         ("root", "objct.data.a == 'b'", "there is no variable `objct` (at 1:1); did you mean `object`?"),
         (
@@ -166,7 +172,7 @@ async fn what_is_wrong_with_an_expression_is_said_in_words() {
             "object.data.a.startWith('b')",
             "there is no function `startWith` (at 1:24); did you mean `startsWith`?",
         ),
-        ("pattern", "object.data.a.matches('(')", "this is not a regular expression (RE2 syntax) (at 1:23)"),
+        ("pattern", "object.data.a.matches('(')", "invalid regular expression: missing closing ) (at 1:22)"),
         (
             "authorizer",
             "authorizer.path('/x').check('get').allowed()",
@@ -224,24 +230,38 @@ async fn a_rule_that_fails_on_an_object_is_an_error_and_no_verdict() {
         .post("/apis/bad.example.io/v1/namespaces/fails/blobs", &blob("fails", "many", json!({"n": numbers})))
         .await;
     let rules = json!([
-        {"name": "not-bool", "expression": "object.spec.n"},
+        {"name": "not-bool", "expression": "object.spec.n && true"},
         {"name": "no-key", "expression": "object.spec.missing == 1"},
         {"name": "types", "expression": "object.spec.n > 'a'"},
         {"name": "costly", "expression": "object.spec.n.all(a, object.spec.n.all(b, a + b >= 0))"},
+        {"name": "doubles", "expression": "variables.g == ''"},
+        {"name": "pattern", "expression": "object.spec.n.all(a, variables.f.matches('(x+x+)+y') || true)"},
+        {"name": "pairs", "expression": "object.spec.n.map(a, object.spec.n + object.spec.n).size() > 0"},
         violated("after"),
     ]);
     let resources = json!([{"name": "blobs", "apiVersion": "bad.example.io/v1", "kind": "Blob", "namespaces": ["fails"]}]);
-    running.apply(policy("fails", json!({"resources": resources, "rules": rules}))).await;
+    // Each is ten times the one before: 640 characters become 640 million.
+    let ten = |name: &str| vec![format!("variables.{name}"); 10].join(" + ");
+    let texts =
+        [("a", "'x'.replace('x', 'xxxxxxxx')".to_owned()), ("b", ten("a")), ("c", ten("b")), ("d", ten("c"))];
+    let texts = texts.into_iter().chain([("e", ten("d")), ("f", ten("e")), ("g", ten("f"))]);
+    let variables: Vec<Value> =
+        texts.map(|(name, expression)| json!({"name": name, "expression": expression})).collect();
+    let spec = json!({"resources": resources, "variables": variables, "rules": rules});
+    running.apply(policy("fails", spec)).await;
     let judged =
         |status: &MonitorPolicyStatus| is(status, "Ready", "True") && status.summary.open_findings == 1;
     let status = running.cluster.status_when("fails", "it is judged", judged).await;
     assert_eq!(open_rules(&status), names(["after"]));
-    assert_eq!(status.summary.rule_errors, 4);
+    assert_eq!(status.summary.rule_errors, 7);
     for (name, text) in [
-        ("not-bool", "evaluated to a list, want a bool"),
+        ("doubles", "too costly: takes more than 1000000 steps"),
+        ("pattern", "too costly: takes more than 1000000 steps"),
+        ("pairs", "too costly: takes more than 1000000 steps"),
+        ("not-bool", "`&&` does not take a list"),
         ("no-key", "no such key: missing"),
         ("types", "`>` does not take a list and a string"),
-        ("costly", "too costly: takes more than"),
+        ("costly", "too costly: takes more than 1000000 steps"),
     ] {
         let rule = rule(&status, name);
         let error = rule.last_error.as_deref().unwrap_or_default();
@@ -270,12 +290,12 @@ async fn a_message_expression_that_fails_leaves_the_message() {
     let rules = json!([
         rule("syntax", "'a' +"),
         rule("not-text", "1"),
-        rule("no-key", "object.data.missing"),
+        rule("no-key", "string(object.data.missing)"),
         rule("no-text", "object.data"),
         rule("empty", "''"),
         rule("line-breaks-only", "'\\n'"),
         rule("good", "'from ' + object.data.a"),
-        {"name": "neither", "expression": "false", "messageExpression": "object.data.missing"},
+        {"name": "neither", "expression": "false", "messageExpression": "string(object.data.missing)"},
     ]);
     running.policy("messages", "messages", rules, json!({})).await;
     let all = |status: &MonitorPolicyStatus| status.summary.open_findings == 8;
@@ -291,7 +311,8 @@ async fn a_message_expression_that_fails_leaves_the_message() {
     assert_eq!(status.summary.rule_errors, 0, "the verdicts are good");
     let parts = [
         "spec.rules[0].messageExpression: the expression ends too early",
-        "spec.rules[1].messageExpression: this is a number (at 1:1), want a string; use string(…)",
+        "spec.rules[1].messageExpression: this is an int (at 1:1), want a string; use string(…)",
+        "spec.rules[3].messageExpression: this is a value whose type is known only at run time (at 1:7), want a string",
     ];
     assert!(refused(&status, "InvalidSpec", &parts), "{status:?}");
 }
@@ -446,7 +467,7 @@ async fn large_and_deep_objects_are_judged_like_any_other() {
     ]);
     let rules = json!([
         {"name": "mark", "resources": ["blobs"], "expression": "object.spec.mark == 'good'"},
-        {"name": "text", "resources": ["maps"], "expression": "object.data.text.size() < 1000", "messageExpression": "object.data.text"},
+        {"name": "text", "resources": ["maps"], "expression": "object.data.text.size() < 1000", "messageExpression": "string(object.data.text)"},
     ]);
     running.apply(policy("shapes", json!({"resources": resources, "rules": rules}))).await;
     let before = names(["shapes/large-before", "shapes/deep-before", "shapes/large-map"]);
@@ -488,7 +509,7 @@ async fn status_stays_valid_and_bounded_whatever_objects_are_called() {
     let resources = json!([{
         "name": "roles", "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "namespaces": ["odd-names"],
     }]);
-    let rules = json!([violated("violated"), {"name": "error", "expression": "object.missing"}]);
+    let rules = json!([violated("violated"), {"name": "error", "expression": "object.missing == 1"}]);
     running.apply(policy("odd-names", json!({"resources": resources, "rules": rules}))).await;
     let judged =
         |status: &MonitorPolicyStatus| status.summary.open_findings == 2 && status.summary.rule_errors == 2;
@@ -514,9 +535,9 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
     let rule = |name: &str, expression: &str| json!({"name": name, "expression": "false", "messageExpression": expression, "message": written});
     let rule_name = "r".repeat(63);
     let rules = json!([
-        rule(&rule_name, "object.data.text"),
-        rule("static", "object.data.missing"),
-        rule("control-only", "object.data.one"),
+        rule(&rule_name, "string(object.data.text)"),
+        rule("static", "string(object.data.missing)"),
+        rule("control-only", "string(object.data.one)"),
         {"name": "error", "expression": "object.data[object.data.text] == 'x'"},
     ]);
     let selection = "s".repeat(63);
@@ -580,8 +601,8 @@ spec:
   - {name: variable, expression: 'false', messageExpression: \"'it is ' + variables.password\"}
   - {name: decoded, expression: 'false', messageExpression: 'string(base64.decode(object.data.password))', message: hidden}
   - {name: joined, expression: 'false', messageExpression: \"object.data.map(k, k + ' is ' + object.data[k]).join(', ')\"}
-  - {name: applied, expression: 'false', messageExpression: \"object.metadata.annotations['kubectl.kubernetes.io/last-applied-configuration']\"}
-  - {name: not-bool, expression: object.data.password}
+  - {name: applied, expression: 'false', messageExpression: \"string(object.metadata.annotations['kubectl.kubernetes.io/last-applied-configuration'])\"}
+  - {name: not-bool, expression: object.data.password && true}
   - {name: no-key, expression: \"{'a': true}[object.data.password]\"}
   - {name: failing, expression: 'object.data.password > 5'}
 ";
