@@ -81,7 +81,7 @@ pub(super) const LIBRARY: Library = Library {
             name: "string",
             doc: "The network as text.",
             examples: &["string(cidr('2001:DB8::/32')) == '2001:db8::/32'"],
-            overloads: &[Overload::new("string(CIDR) -> string", Cost::Fixed(1), string)],
+            overloads: &[Overload::new("string(CIDR) -> string", Cost::Fixed(2), string)],
         },
     ],
 };
@@ -106,7 +106,7 @@ impl Opaque for Cidr {
     }
 
     fn size(&self) -> u64 {
-        u64::from(self.prefix).div_ceil(8)
+        u64::from(self.prefix).div_ceil(8).max(1)
     }
 }
 

@@ -91,7 +91,7 @@ pub(super) const LIBRARY: Library = Library {
             name: "string",
             doc: "The address as text, the canonical way.",
             examples: &["string(ip('2001:DB8:0::1')) == '2001:db8::1'"],
-            overloads: &[Overload::new("string(IP) -> string", Cost::Fixed(1), string)],
+            overloads: &[Overload::new("string(IP) -> string", Cost::Fixed(2), string)],
         },
     ],
 };

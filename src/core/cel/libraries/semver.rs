@@ -151,7 +151,7 @@ fn compare_to<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fa
 fn read(name: &str, args: &[Value<'_>]) -> Result<Option<Version>, Fault> {
     match args {
         [Value::Str(text)] | [Value::Str(text), Value::Bool(false)] => Ok(parse(text)),
-        [Value::Str(text), Value::Bool(true)] => Ok(normalized(text).and_then(|text| parse(&text))),
+        [Value::Str(text), Value::Bool(true)] => Ok(parse(&normalized(text))),
         _ => Err(Fault::no_such_overload(name, args)),
     }
 }
@@ -164,15 +164,12 @@ fn parse(text: &str) -> Option<Version> {
     fits.then_some(version)
 }
 
-/// Without a leading v and leading zeros, and with all three numbers. None for a short version with a pre-release.
-fn normalized(text: &str) -> Option<String> {
+/// Without a leading v and leading zeros, and with all three numbers. A short version with a pre-release stays wrong.
+fn normalized(text: &str) -> String {
     let text = text.strip_prefix('v').unwrap_or(text);
     let mut parts: Vec<Cow<'_, str>> = text.splitn(3, '.').map(without_leading_zeros).collect();
-    if parts.len() < 3 && parts.last()?.contains(['+', '-']) {
-        return None;
-    }
     parts.resize(3, "0".into());
-    Some(parts.join("."))
+    parts.join(".")
 }
 
 fn without_leading_zeros(part: &str) -> Cow<'_, str> {

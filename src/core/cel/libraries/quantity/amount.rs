@@ -90,7 +90,9 @@ impl Amount {
         if i64::from(scale) < NANO {
             return None;
         }
-        let value: i64 = format!("0{whole}{fraction}").parse().ok()?;
+        // At most 18 digits.
+        let digits = whole.bytes().chain(fraction.bytes());
+        let value = digits.fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
         let value = value.checked_mul(factor)?;
         Some(Self::Short { value: if negative { -value } else { value }, scale })
     }
@@ -110,6 +112,14 @@ impl Amount {
             Self::Short { value: 0, scale: 0.. } => Some(0),
             Self::Short { value, scale } => value.checked_mul(10i64.checked_pow(u32::try_from(scale).ok()?)?),
             Self::Long { .. } => None,
+        }
+    }
+
+    /// How many digits are read for a floating point number; those of short ones do not count.
+    pub(super) fn digits(&self) -> usize {
+        match self {
+            Self::Short { .. } => 0,
+            Self::Long { number, .. } => number.digits(),
         }
     }
 

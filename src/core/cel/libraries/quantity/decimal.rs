@@ -38,7 +38,12 @@ impl Decimal {
 
     /// Whether it has no more than [`MAX_DIGITS`].
     pub(super) fn fits(&self) -> bool {
-        self.digits.len() <= MAX_DIGITS
+        self.digits() <= MAX_DIGITS
+    }
+
+    /// How many digits it has, those between its first and its last that are not 0.
+    pub(super) fn digits(&self) -> usize {
+        self.digits.len()
     }
 
     /// -1, 0 or 1.

@@ -169,8 +169,10 @@ fn as_integer<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault>
     Ok(value.into())
 }
 
-fn as_approximate_float<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {
-    Ok(Value::Double(one("asApproximateFloat", args)?.as_f64()))
+fn as_approximate_float<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
+    let amount = one("asApproximateFloat", args)?;
+    meter.charge(amount.digits() as u64 / 10)?;
+    Ok(Value::Double(amount.as_f64()))
 }
 
 fn sign<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {

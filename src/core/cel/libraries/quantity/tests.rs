@@ -195,10 +195,12 @@ fn what_has_too_many_digits_is_refused() {
 }
 
 #[test]
-fn long_sums_are_charged() {
+fn long_numbers_are_charged() {
     let read = |written: &str| call("quantity", &[text(written)]).expect("a quantity");
     assert_eq!(charged("add", &[read("1"), read("2")]).1, 1);
     assert_eq!(charged("add", &[read("1e900"), read("1n")]).1, 92);
+    assert_eq!(charged("asApproximateFloat", &[read("1")]).1, 1);
+    assert_eq!(charged("asApproximateFloat", &[read(&"9".repeat(1000))]).1, 101);
     assert_eq!(charged("quantity", &[text("12345678901")]).1, 2);
 }
 

@@ -112,8 +112,10 @@ impl Opaque for Url {
     }
 }
 
-fn url<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {
+fn url<'a>(args: &[Value<'a>], meter: &mut Meter) -> Result<Value<'a>, Fault> {
     let [Value::Str(text)] = args else { return Err(Fault::no_such_overload("url", args)) };
+    // It is read twice, and its parts are kept.
+    meter.charge(READ.of(args) + 3)?;
     let url = Url::parse(text).map_err(|_| {
         Fault::new("the text is not a URL: url() wants one such as 'https://example.com/path' or '/path'")
     })?;

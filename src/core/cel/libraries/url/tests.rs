@@ -49,6 +49,7 @@ fn texts_are_read_as_go_reads_them() {
         ("http://h/é", Some(Some(["http", "h", "h", "", "/%C3%A9", "{}"]))),
         ("http://h/%C3%A9", Some(Some(["http", "h", "h", "", "/%C3%A9", "{}"]))),
         ("http://h/[x]", Some(Some(["http", "h", "h", "", "/[x]", "{}"]))),
+        ("http://h/^$&+,/:;=@!x", Some(Some(["http", "h", "h", "", "/%5E$&+,/:;=@%21x", "{}"]))),
         ("http://h/^", Some(Some(["http", "h", "h", "", "/%5E", "{}"]))),
         ("http://h/a;b,c'(!)*", Some(Some(["http", "h", "h", "", "/a;b,c'(!)*", "{}"]))),
         ("http://h//x/../y", Some(Some(["http", "h", "h", "", "//x/../y", "{}"]))),
