@@ -179,7 +179,8 @@ async fn lead(
     watching.spawn(discovery::run(settings.clone(), catalog));
     let (policies, in_force) = watch::channel(first.policies.clone());
     watching.spawn(hand_over(published.clone(), policies, fan));
-    let manager = Manager { settings, judge: judge.clone(), board: board.clone() };
+    let secrets = std::hash::RandomState::new();
+    let manager = Manager { settings, judge: judge.clone(), board: board.clone(), secrets };
     watching.spawn(manager.run(in_force, served));
 
     let (finish, finishing) = watch::channel(false);

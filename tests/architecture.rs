@@ -40,7 +40,7 @@ const RECORD_SEES: &[(&str, &[&str])] =
 
 /// What `core` is made with.
 const CORE_CRATES: &[&str] =
-    &["cel", "core", "crate", "jiff", "self", "serde", "std", "strsim", "super", "thiserror"];
+    &["cel", "core", "crate", "jiff", "self", "serde", "serde_json", "std", "strsim", "super", "thiserror"];
 
 /// Words that must not be in files that promise to be pure: no waiting, no client, no clock, no chance.
 const IMPURE: &[&str] = &[

@@ -5,14 +5,20 @@
 //! of the rest of this crate is imported here. Anyone may call.
 
 pub mod cel;
+pub mod diff;
 pub mod engine;
 pub mod event;
+pub mod field_path;
+pub mod fields;
 pub mod finding;
 pub mod hash;
+pub mod history;
 pub mod labels;
 pub mod ledger;
+pub mod managed;
 pub mod near;
 pub mod policy;
 pub mod project;
 pub mod rules;
+pub mod secret;
 pub mod tree;

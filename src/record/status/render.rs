@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::super::{fields, whole_second};
 use crate::api::MonitorPolicyStatus;
-use crate::api::status::{FindingStatus, ObjectRef, ResourceState, ResourceStatus, RuleStatus, Summary};
+use crate::api::status::{
+    FindingStatus, ObjectRef, OccurrenceStatus, ResourceState, ResourceStatus, RuleStatus, Summary,
+};
 use crate::core::engine::PolicyReport;
-use crate::core::finding::{Finding, Severity};
+use crate::core::finding::{Finding, Occurrence, Severity};
 use crate::core::policy::CompiledPolicy;
 use crate::core::rules::one_line;
 use crate::watch::SelectionState;
@@ -35,7 +38,7 @@ pub fn render(
         report.iter().flat_map(|report| &report.worst).map(|f| finding(f)).collect();
     let summary = Summary {
         watching: format!("{watching}/{}", resources.len()),
-        objects: resources.iter().map(|resource| resource.objects).sum(),
+        objects: judged_objects(policy, &resources),
         open_findings: number(open),
         critical: count(Severity::Critical),
         high: count(Severity::High),
@@ -43,6 +46,7 @@ pub fn render(
         low: count(Severity::Low),
         info: count(Severity::Info),
         rule_errors: report.map_or(0, |report| number(report.rule_errors)),
+        occurrences: report.map_or(0, |report| total(report.occurred)),
     };
     let ready = ready(policy, &resources);
     let compliant = compliant(policy, &summary, &ready);
@@ -57,7 +61,14 @@ pub fn render(
         summary,
         resources,
         findings,
+        occurrences: report.iter().flat_map(|report| &report.latest).map(|o| occurrence(o)).collect(),
     }
+}
+
+/// Without those that others are only compared with.
+fn judged_objects(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> i64 {
+    let both = policy.selections.iter().zip(resources);
+    both.filter(|(selection, _)| !selection.is_baseline).map(|(_, resource)| resource.objects).sum()
 }
 
 /// The status without what may change all the time in a healthy cluster.
@@ -75,6 +86,10 @@ pub fn is_syncing(status: &MonitorPolicyStatus) -> bool {
 
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn total(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn number(count: usize) -> i64 {
@@ -125,6 +140,7 @@ fn rules(policy: &CompiledPolicy, report: Option<&PolicyReport>) -> Vec<RuleStat
             name: rule.name.to_string(),
             open: number(rule.open),
             errors: number(rule.errors),
+            occurrences: total(rule.occurred),
             last_error: rule.last_error.as_ref().map(ToString::to_string),
         })
         .collect();
@@ -147,16 +163,37 @@ fn finding(finding: &Finding) -> FindingStatus {
     FindingStatus {
         rule: finding.key.rule.to_string(),
         severity: finding.severity.into(),
-        resource: ObjectRef {
-            api_version: finding.object.api_version.to_string(),
-            kind: finding.object.kind.to_string(),
-            namespace: finding.object.namespace.as_ref().map(ToString::to_string),
-            name: finding.object.readable_name(),
-            uid: Some(finding.object.uid.to_string()),
-            selected_by: Some(finding.key.selection.to_string()),
-        },
+        resource: resource(finding),
         message: finding.message.to_string(),
         since: second(finding.since),
+        fields: fields::listed(&finding.fields),
+        fields_omitted: number(finding.fields.omitted),
+    }
+}
+
+fn occurrence(occurrence: &Occurrence) -> OccurrenceStatus {
+    let finding = &occurrence.finding;
+    OccurrenceStatus {
+        rule: finding.key.rule.to_string(),
+        severity: finding.severity.into(),
+        resource: resource(finding),
+        operation: occurrence.operation.into(),
+        message: finding.message.to_string(),
+        time: second(finding.since),
+        resource_version: occurrence.resource_version.to_string(),
+        fields: fields::listed(&finding.fields),
+        fields_omitted: number(finding.fields.omitted),
+    }
+}
+
+fn resource(finding: &Finding) -> ObjectRef {
+    ObjectRef {
+        api_version: finding.object.api_version.to_string(),
+        kind: finding.object.kind.to_string(),
+        namespace: finding.object.namespace.as_ref().map(ToString::to_string),
+        name: finding.object.readable_name(),
+        uid: Some(finding.object.uid.to_string()),
+        selected_by: Some(finding.key.selection.to_string()),
     }
 }
 
@@ -252,10 +289,6 @@ fn condition(
         observed_generation: Some(generation),
         last_transition_time: since,
     }
-}
-
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn second(time: Timestamp) -> String {

@@ -268,6 +268,7 @@ impl World {
                     assert_eq!(before.since, finding.since, "a change keeps its age: {what}");
                     format!("changed {what}: {}", finding.message)
                 }
+                Transition::Occurred(_) => format!("occurred {what}: {}", finding.message),
                 Transition::Resolved(_, why) => {
                     assert!(self.told.remove(&key).is_some(), "resolved, but not open: {what}");
                     format!("resolved {what} {why:?}")
