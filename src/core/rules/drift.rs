@@ -157,10 +157,10 @@ impl Drift {
             }
         }
         // Fields of which only the text is known never differ from the tree, only from their text.
-        drifted.by_text.retain(|(path, known)| !is_back(known, path.of(case.object.root())));
         for (path, _) in &drifted.by_text {
             path.set(&mut drifted.baseline, path.of(case.object.root()).cloned());
         }
+        drifted.by_text.retain(|(path, known)| !is_back(known, path.of(case.object.root())));
         Some(drifted)
     }
 

@@ -1,6 +1,8 @@
 //! The engine in the words of its users: a cluster of items in namespaces, policies about them, and every
 //! transition that comes out. A test that does not expect a transition fails when it comes.
 
+mod changes;
+mod drift;
 mod findings;
 mod namespaces;
 mod policies;
