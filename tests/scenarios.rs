@@ -192,6 +192,7 @@ fn projected(object: &Value) -> Arc<ProjectedObject> {
     let kind = kind_of(object);
     let (api_version, kind) = kind.split_once(' ').expect("two words");
     let projection = Projection::new(Paths::whole(), api_version, kind);
+    projection.keep_managed_fields();
     Arc::new(projection.decode(object).expect("an object"))
 }
 
