@@ -244,7 +244,10 @@ pub struct Variable {
 #[x_kube(
     validation = Rule::new("has(self.expression) != has(self.drift)")
         .message("a rule has either expression, for what must be true, or drift, for fields that must stay as they are"),
-    validation = Rule::new("!(has(self.on) && has(self.drift))")
+    // Names that CEL reserves stand between underscores.
+    validation = Rule::new("!(has(self.on) && has(self.__true__))")
+        .message("true is what YAML 1.1 makes of the word on without quotes: give one of them"),
+    validation = Rule::new("!((has(self.on) || has(self.__true__)) && has(self.drift))")
         .message("on belongs to expression: it makes a rule on changes of it; a drift rule looks at every change by itself")
 )]
 pub struct PolicyRule {
@@ -273,6 +276,13 @@ pub struct PolicyRule {
     #[schemars(length(min = 1, max = 3))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub on: Vec<Operation>,
+
+    /// The same as on. YAML 1.1 takes the word on without quotes for the boolean true, and kubectl reads manifests
+    /// so: this is what arrives then.
+    #[serde(rename = "true", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub unquoted_on: Vec<Operation>,
 
     /// CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on),
     /// namespaceObject (null for cluster scoped objects), request (operation, kind, resource, namespace, name),
@@ -315,6 +325,13 @@ pub enum Operation {
     Update,
     /// It went.
     Delete,
+}
+
+impl PolicyRule {
+    /// The changes that the rule is about, however they were written; none for a rule on states.
+    pub fn operations(&self) -> impl Iterator<Item = Operation> {
+        self.on.iter().chain(&self.unquoted_on).copied()
+    }
 }
 
 impl From<Operation> for crate::core::rules::Operation {

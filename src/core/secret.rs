@@ -2,7 +2,8 @@
 //!
 //! In place of a value stands [`REDACTED`]. With a key that only this process knows, it carries a keyed hash of the
 //! value and of the object's UID: two states of one Secret can be told apart, while nobody can try guesses, nor
-//! compare Secrets with each other. The hash never leaves: see [`without_digests`].
+//! compare Secrets with each other. Texts that leave the
+//! process are without it: see [`without_digests`].
 
 use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};

@@ -125,12 +125,10 @@ impl Compiler {
             (Some(source), None) => {
                 let field = format!("{field}.expression");
                 let validation = self.program(&field, Some(&name), source, Want::Bool);
-                validation.map(|validation| match rule.on.as_slice() {
-                    [] => RuleKind::State(Expression { validation, wording }),
-                    on => {
-                        let on = on.iter().map(|operation| (*operation).into()).collect();
-                        RuleKind::Change(Change { on, validation, wording })
-                    }
+                let on: BTreeSet<_> = rule.operations().map(Into::into).collect();
+                validation.map(|validation| match on.is_empty() {
+                    true => RuleKind::State(Expression { validation, wording }),
+                    false => RuleKind::Change(Change { on, validation, wording }),
                 })
             }
             (None, Some(drift)) => self.drift(&format!("{field}.drift"), &name, drift, wording),

@@ -11,7 +11,7 @@ use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{Case, Judgement, MAX_MESSAGE_LEN, Operation, RuleKind, Verdict, one_line};
+use crate::core::rules::{Case, Judgement, Operation, RuleKind, Verdict, error_text};
 use crate::core::tree::Node;
 
 impl Engine {
@@ -118,7 +118,7 @@ pub(super) fn match_conditions(policy: &CompiledPolicy, bindings: &mut Bindings<
             Ok(false) => return Admission::Skipped,
             Err(error) => {
                 let text = format!("matchCondition {}: {error}", condition.name);
-                failed.get_or_insert_with(|| one_line(&text, MAX_MESSAGE_LEN).into());
+                failed.get_or_insert_with(|| error_text(&text));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::{MAX_MESSAGE_LEN, Verdict, Violation, Wording, one_line};
+use super::{Verdict, Violation, Wording, error_text};
 use crate::core::cel::{Bindings, Program};
 use crate::core::diff::{self, FieldScope, ListKeys, Mode, diff};
 use crate::core::field_path::{FieldPattern, PatternStep, Step};
@@ -78,7 +78,7 @@ impl Change {
                 let message = self.wording.with_fields(bindings, &otherwise, &fields);
                 Verdict::Violation(Violation { message, fields })
             }
-            Err(error) => Verdict::Error(one_line(&error.to_string(), MAX_MESSAGE_LEN).into()),
+            Err(error) => Verdict::Error(error_text(&error)),
         }
     }
 }

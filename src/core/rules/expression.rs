@@ -1,6 +1,6 @@
 //! A rule that is one CEL expression: true is compliant.
 
-use super::{MAX_MESSAGE_LEN, Verdict, Violation, Wording, one_line};
+use super::{Verdict, Violation, Wording, error_text};
 use crate::core::cel::{Bindings, Program};
 use crate::core::fields::Fields;
 
@@ -23,7 +23,7 @@ impl Expression {
                 let message = message.unwrap_or_else(|| format!("rule {rule} is not satisfied").into());
                 Verdict::Violation(Violation { message, fields: Fields::default() })
             }
-            Err(error) => Verdict::Error(one_line(&error.to_string(), MAX_MESSAGE_LEN).into()),
+            Err(error) => Verdict::Error(error_text(&error)),
         }
     }
 }

@@ -18,6 +18,7 @@ pub use wording::Wording;
 use super::cel::Program;
 use super::fields::Fields;
 use super::finding::Severity;
+use super::secret::without_digests;
 
 /// Longest message of a finding or rule error, in bytes.
 pub const MAX_MESSAGE_LEN: usize = 512;
@@ -103,6 +104,11 @@ impl CompiledRule {
         };
         validation.into_iter().chain(wording.and_then(|wording| wording.expression.as_ref()))
     }
+}
+
+/// The text of a failure.
+pub fn error_text(error: &dyn std::fmt::Display) -> Arc<str> {
+    one_line(&without_digests(&error.to_string()), MAX_MESSAGE_LEN).into()
 }
 
 /// Whether a character may stand in a line as it is.
