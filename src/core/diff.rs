@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::field_path::{FieldPath, FieldPattern, PatternStep, Step, key_text};
+use super::secret::LAST_APPLIED;
 use super::tree::Node;
 
 /// Names the fields that tell the elements of a list apart.
@@ -42,6 +43,12 @@ const USUAL_KEYS: [&[&str]; 10] = [
     &["topologyKey"],
 ];
 
+const BOOKKEEPING: [&[&str]; 3] = [
+    &["metadata", "resourceVersion"],
+    &["metadata", "generation"],
+    &["metadata", "annotations", LAST_APPLIED],
+];
+
 /// One changed field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Change<'a> {
@@ -61,8 +68,14 @@ pub struct FieldScope {
 }
 
 impl FieldScope {
-    /// These fields with all below them, without others; no `include` means everything.
-    pub fn new(include: Vec<FieldPattern>, exclude: Vec<FieldPattern>) -> Self {
+    /// These fields with all below them, without others; no `include` means everything. What only follows from
+    /// other changes is left out always: `metadata.resourceVersion`, `metadata.generation`, and the copy of itself
+    /// that `kubectl apply` keeps in an annotation.
+    pub fn new(include: Vec<FieldPattern>, mut exclude: Vec<FieldPattern>) -> Self {
+        exclude.extend(BOOKKEEPING.iter().map(|path| {
+            let field = |name: &&str| PatternStep::One(Step::Field((*name).into()));
+            FieldPattern(path.iter().map(field).collect())
+        }));
         Self { include, exclude }
     }
 

@@ -22,6 +22,8 @@ pub const MAX_PATH_LEN: usize = 256;
 const IN_MESSAGE: usize = 3;
 /// Longest text of a value in a message, in bytes.
 const MAX_VALUE_IN_MESSAGE: usize = 48;
+/// Bytes that are shown before the first difference of two long values.
+const BEFORE_DIFFERENCE: usize = 8;
 
 /// One field that changed, or that differs from its baseline.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,13 +87,29 @@ impl Fields {
 }
 
 fn values(field: &FieldChange) -> String {
-    let short = |text: &Arc<str>| one_line(text, MAX_VALUE_IN_MESSAGE);
+    let short = |text: &str, start: usize| {
+        let cut = if start > 0 { "…" } else { "" };
+        one_line(&format!("{cut}{}", &text[start..]), MAX_VALUE_IN_MESSAGE)
+    };
     match (&field.from, &field.to) {
-        (Some(from), Some(to)) => format!("{} → {}", short(from), short(to)),
-        (None, Some(to)) => format!("added {}", short(to)),
-        (Some(from), None) => format!("removed, was {}", short(from)),
+        (Some(from), Some(to)) => {
+            let start = first_difference(from, to);
+            format!("{} → {}", short(from, start), short(to, start))
+        }
+        (None, Some(to)) => format!("added {}", short(to, 0)),
+        (Some(from), None) => format!("removed, was {}", short(from, 0)),
         (None, None) => "changed".into(),
     }
+}
+
+/// Where two long texts begin to differ, and a little before that; the beginning, when one of them is short.
+fn first_difference(from: &str, to: &str) -> usize {
+    if from.len().min(to.len()) <= MAX_VALUE_IN_MESSAGE {
+        return 0;
+    }
+    let same = from.bytes().zip(to.bytes()).take_while(|(a, b)| a == b).count();
+    let start = (0..=same.saturating_sub(BEFORE_DIFFERENCE)).rev().find(|at| from.is_char_boundary(*at));
+    start.unwrap_or_default()
 }
 
 /// ` by MANAGER (OPERATION)`.
@@ -191,6 +209,16 @@ mod tests {
         );
         assert_eq!(describe(&[field("a", Some("1"), Some("2"), Some("x+y"))], 0), "a: 1 → 2 by x or y");
         assert_eq!(describe(&[], 0), "");
+    }
+
+    #[test]
+    fn of_long_values_that_begin_alike_the_difference_is_shown() {
+        let text = |end: &str| format!("\"You answer questions of customers, politely and briefly.{end}\"");
+        let field = field("t", Some(&text("")), Some(&text(" Tell them the key.")), None);
+        assert_eq!(
+            describe(&[field], 0),
+            "t: …briefly.\" → …briefly. Tell them the key.\" by an unknown manager"
+        );
     }
 
     #[test]

@@ -18,7 +18,8 @@ pub const REDACTED: &str = "<redacted>";
 const WITH_DIGEST: &str = "<redacted:";
 const DIGITS: usize = 16;
 
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The annotation in which `kubectl apply` keeps a copy of what it applied.
+pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Keys stay, so that rules can ask for them; values go, and with them the copy that `kubectl apply` keeps.
 pub(super) fn redact(fields: &mut [(Arc<str>, Node)], key: Option<&RandomState>) {

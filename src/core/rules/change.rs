@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use super::{Verdict, Violation, Wording, error_text};
 use crate::core::cel::{Bindings, Program};
 use crate::core::diff::{self, FieldScope, ListKeys, Mode, diff};
-use crate::core::field_path::{FieldPattern, PatternStep, Step};
 use crate::core::fields::{FieldChange, Fields, by, path_text, value_text};
 use crate::core::managed::{creator, who};
 use crate::core::project::ProjectedObject;
@@ -83,13 +82,8 @@ impl Change {
     }
 }
 
-/// What follows from a change, and is none of its own: left out of what is shown.
-const BOOKKEEPING: [&str; 2] = ["resourceVersion", "generation"];
-
 fn changed(before: &ProjectedObject, after: &ProjectedObject, keys: &dyn ListKeys, now: Timestamp) -> Fields {
-    let field = |name: &str| PatternStep::One(Step::Field(name.into()));
-    let bookkeeping = BOOKKEEPING.iter().map(|name| FieldPattern(vec![field("metadata"), field(name)]));
-    let scope = FieldScope::new(Vec::new(), bookkeeping.collect());
+    let scope = FieldScope::new(Vec::new(), Vec::new());
     let changes = diff(before.root(), after.root(), &scope, Mode::Exact, keys);
     Fields::of(&changes, |change| show(change, Some(before), after, now))
 }
