@@ -25,11 +25,20 @@ test: control-plane ## Every test, those against a real API server included
 	cargo test --locked --doc
 	cargo test --locked --tests
 
+.PHONY: verdicts
+verdicts: control-plane ## Record what a real API server says of tests/verdicts/*.yaml, after a change of them
+	RECORD_VERDICTS=1 cargo test --locked --test cluster verdicts::
+	RECORD_VERDICTS=1 cargo test --locked --test verdicts
+
 .PHONY: check
 check: ## Format, lints, and whether generated files are up to date
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --test crds
+
+.PHONY: fuzz
+fuzz: ## Fuzz the rule language and the decoder, a minute each (SECONDS_EACH=...)
+	@hack/fuzz.sh
 
 .PHONY: build
 build: ## The operator, for development: target/debug/polywatch

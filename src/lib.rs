@@ -16,12 +16,14 @@
 //! The modules, in the order of the data: [`api`] (the custom resources), [`policy`] (spec to what is in
 //! force), [`watch`] (kinds, watches, objects), [`judge`] (the thread that runs the engine), [`core`] (what
 //! changed and what is wrong; pure), [`record`] (status and Events). Around them: [`cluster`] (clients),
-//! [`app`] (puts everything together), [`cli`], [`metrics`], [`http`], [`telemetry`], [`nudge`],
+//! [`app`] (puts everything together), [`cli`], [`offline`] (the same judging without a cluster), [`capture`]
+//! (records events for it), [`yaml`], [`metrics`], [`http`], [`telemetry`], [`nudge`],
 //! [`budget`], [`leader`].
 
 pub mod api;
 pub mod app;
 pub mod budget;
+pub mod capture;
 pub mod cli;
 pub mod cluster;
 pub mod core;
@@ -30,9 +32,11 @@ pub mod judge;
 pub mod leader;
 pub mod metrics;
 pub mod nudge;
+pub mod offline;
 pub mod policy;
 pub mod record;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;
 pub mod watch;
+pub mod yaml;

@@ -30,8 +30,14 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("record", &["api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch"]),
     // Readiness is that the policies are loaded.
     ("http", &["metrics", "policy"]),
+    // Manifests as kubectl reads them.
+    ("yaml", &[]),
+    // Without a cluster: the operator's judging, and around it what an API server does for the operator.
+    ("offline", &["api", "core", "policy", "yaml"]),
+    // The operator's watches, written down as offline reads them.
+    ("capture", &["cluster", "core", "metrics", "offline", "watch"]),
     ("app", &["cluster", "core", "http", "judge", "leader", "metrics", "nudge", "policy", "record", "watch"]),
-    ("cli", &["api", "app", "leader", "telemetry"]),
+    ("cli", &["api", "app", "capture", "core", "leader", "offline", "telemetry", "yaml"]),
 ];
 
 /// Of these, recorders may name no more than this, whatever they may know.
@@ -39,8 +45,22 @@ const RECORD_SEES: &[(&str, &[&str])] =
     &[("policy", &["Published"]), ("watch", &["Board", "SelectionState"])];
 
 /// What `core` is made with. `serde_json` is for values as text: those of managedFields, and those that findings show.
-const CORE_CRATES: &[&str] =
-    &["cel", "core", "crate", "jiff", "self", "serde", "serde_json", "std", "strsim", "super", "thiserror"];
+const CORE_CRATES: &[&str] = &[
+    "base64",
+    "cel",
+    "core",
+    "crate",
+    "jiff",
+    "regex",
+    "self",
+    "semver",
+    "serde",
+    "serde_json",
+    "std",
+    "strsim",
+    "super",
+    "thiserror",
+];
 
 /// Words that must not be in files that promise to be pure: no waiting, no client, no clock, no chance.
 const IMPURE: &[&str] = &[
@@ -61,6 +81,24 @@ const IMPURE: &[&str] = &[
 
 /// Files outside of `core` that promise it.
 const PURE: &[&str] = &[
+    "offline/check.rs",
+    "offline/convert/bindings.rs",
+    "offline/convert/kinds.rs",
+    "offline/convert/mod.rs",
+    "offline/convert/refuse.rs",
+    "offline/explain.rs",
+    "offline/history.rs",
+    "offline/kinds.rs",
+    "offline/manifests.rs",
+    "offline/policies.rs",
+    "offline/replay.rs",
+    "offline/report/history.rs",
+    "offline/report/json.rs",
+    "offline/report/junit.rs",
+    "offline/report/table.rs",
+    "offline/scenario.rs",
+    "offline/select.rs",
+    "offline/validate.rs",
     "policy/compile.rs",
     "record/events/format.rs",
     "record/events/owed.rs",
@@ -68,6 +106,10 @@ const PURE: &[&str] = &[
     "record/status/render.rs",
     "watch/catalog.rs",
     "watch/interest.rs",
+    "yaml/json.rs",
+    "yaml/read.rs",
+    "yaml/scalar.rs",
+    "yaml/tree.rs",
 ];
 
 struct Source {

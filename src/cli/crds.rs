@@ -24,7 +24,7 @@ impl Crds {
 
     fn print(&self, out: &mut impl Write) -> Result<(), Box<dyn std::error::Error>> {
         for crd in api::crds()? {
-            writeln!(out, "---\n{}", serde_yaml::to_string(&crd)?.trim_end())?;
+            writeln!(out, "---\n{}", crate::yaml::to_string(&crd)?.trim_end())?;
         }
         Ok(())
     }

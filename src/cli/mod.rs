@@ -1,11 +1,19 @@
 //! The command line, one file per command.
 
+mod check;
+mod convert;
 mod crds;
+mod explain;
+mod output;
+mod record;
 mod run;
+mod test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::error;
 
 /// Tells when anything in a Kubernetes cluster is wrong: any kind of object, judged by rules written in YAML.
 #[derive(Debug, Parser)]
@@ -26,6 +34,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Check(check::Check),
+    Test(test::Test),
+    Record(record::Record),
+    Explain(explain::Explain),
+    Convert(convert::Convert),
     Crds(crds::Crds),
 }
 
@@ -33,6 +46,30 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(command) => command.execute(),
+        Command::Check(command) => command.execute(),
+        Command::Test(command) => command.execute(),
+        Command::Record(command) => command.execute(),
+        Command::Explain(command) => command.execute(),
+        Command::Convert(command) => command.execute(),
         Command::Crds(command) => command.execute(),
+    }
+}
+
+/// Done at SIGTERM or Ctrl-C.
+async fn asked_to_stop() {
+    let terminated = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(cause) => {
+                error!(%cause, "SIGTERM can not be listened for");
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
     }
 }

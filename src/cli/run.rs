@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing::error;
 
+use super::asked_to_stop;
 use crate::app::{self, Options};
 use crate::leader;
 use crate::telemetry::{self, LogFormat};
@@ -108,24 +108,5 @@ impl Run {
             watch_timeout: Duration::from_secs(self.watch_seconds),
             concurrent_lists: usize::from(self.concurrent_lists),
         }
-    }
-}
-
-/// Done at SIGTERM or Ctrl-C.
-async fn asked_to_stop() {
-    let terminated = async {
-        match signal(SignalKind::terminate()) {
-            Ok(mut signal) => {
-                signal.recv().await;
-            }
-            Err(cause) => {
-                error!(%cause, "SIGTERM can not be listened for");
-                std::future::pending::<()>().await;
-            }
-        }
-    };
-    tokio::select! {
-        () = terminated => {}
-        _ = tokio::signal::ctrl_c() => {}
     }
 }

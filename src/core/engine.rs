@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use judge::{Facts, Judgement, judge};
 pub use report::{PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;

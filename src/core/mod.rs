@@ -17,6 +17,7 @@ pub mod labels;
 pub mod ledger;
 pub mod managed;
 pub mod near;
+pub mod paths;
 pub mod policy;
 pub mod project;
 pub mod rules;

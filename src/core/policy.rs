@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::cel::{Program, Root, Variable};
+use super::cel::{Program, Reads, Root, Variable};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
+use super::project::ProjectedObject;
 use super::rules::CompiledRule;
 use super::tree::Node;
 
@@ -38,10 +39,21 @@ pub struct CompiledPolicy {
 impl CompiledPolicy {
     /// Whether any expression reads this name.
     pub fn uses(&self, root: Root) -> bool {
+        self.programs().any(|program| program.uses(root))
+    }
+
+    /// The fields that any of its expressions reads.
+    pub fn reads(&self) -> Reads {
+        let mut reads = Reads::default();
+        self.programs().for_each(|program| reads.add(program.reads()));
+        reads
+    }
+
+    fn programs(&self) -> impl Iterator<Item = &Program> {
         let conditions = self.match_conditions.iter().map(|condition| &condition.program);
         let variables = self.variables.iter().map(|variable| &variable.program);
         let rules = self.rules.iter().flat_map(CompiledRule::programs);
-        conditions.chain(variables).chain(rules).any(|program| program.uses(root))
+        conditions.chain(variables).chain(rules)
     }
 
     /// Whether any rule needs to know who changed which field.
@@ -90,6 +102,22 @@ pub struct Selection {
     pub invalid: Option<String>,
 }
 
+impl Selection {
+    /// Whether an object that the API server hands out for the target is selected. `labels_of` gives the labels of
+    /// a namespace when it exists. A Namespace is matched by its own labels, as in admission policies.
+    pub fn admits<'a>(
+        &self,
+        object: &'a ProjectedObject,
+        labels_of: impl Fn(&str) -> Option<Option<&'a Node>>,
+    ) -> bool {
+        let id = object.id();
+        if id.namespace.is_none() && &*id.kind == "Namespace" && &*id.api_version == "v1" {
+            return self.filter.admits(Some(&id.name), |_| Some(object.labels()));
+        }
+        self.filter.admits(id.namespace.as_deref(), labels_of)
+    }
+}
+
 /// The part of a selection that the API server applies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
@@ -103,8 +131,8 @@ pub struct Target {
     pub namespaces: BTreeSet<String>,
     /// Only objects with these names; empty for all.
     pub names: BTreeSet<String>,
-    /// Text of the label selector; empty for all.
-    pub label_selector: String,
+    /// Only objects whose labels match.
+    pub labels: LabelMatcher,
     /// Text of the field selector; empty for all.
     pub field_selector: String,
 }

@@ -4,7 +4,6 @@
 //! [`ProjectedObject`] and skips what nobody reads without building it. It never fails on the shape of an
 //! object: a watch line that is JSON becomes an object, whatever is in it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -16,60 +15,13 @@ use serde::de::{
 
 use super::event::ObjectKey;
 use super::finding::ObjectId;
+use super::paths::{Keep, Paths};
 use super::secret;
 use super::tree::{Interner, Node};
 
 /// Levels of nesting that are kept. What lies deeper is null; the parser itself never recurses further, so
 /// that no object can overflow a stack.
 pub const MAX_DEPTH: usize = 96;
-
-/// The field paths to keep.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Paths {
-    keep_rest: bool,
-    children: BTreeMap<Box<str>, Option<Paths>>,
-}
-
-impl Paths {
-    /// Whole objects, without `metadata.managedFields`.
-    pub fn whole() -> Self {
-        let metadata = Paths { keep_rest: true, children: BTreeMap::from([("managedFields".into(), None)]) };
-        Paths { keep_rest: true, children: BTreeMap::from([("metadata".into(), Some(metadata))]) }
-    }
-
-    /// Only these paths. Each is a list of map keys; lists on the way are passed through element by element.
-    pub fn only<'a>(paths: impl IntoIterator<Item = &'a [&'a str]>) -> Self {
-        let mut root = Paths { keep_rest: false, children: BTreeMap::new() };
-        for path in paths {
-            let mut at = &mut root;
-            for key in path {
-                at = at
-                    .children
-                    .entry((*key).into())
-                    .or_insert_with(|| Some(Paths { keep_rest: false, children: BTreeMap::new() }))
-                    .get_or_insert_with(|| Paths { keep_rest: false, children: BTreeMap::new() });
-            }
-            at.keep_rest = true;
-        }
-        root
-    }
-
-    fn child(&self, key: &str) -> Keep<'_> {
-        match self.children.get(key) {
-            Some(Some(paths)) => Keep::Some(paths),
-            Some(None) => Keep::Nothing,
-            None if self.keep_rest => Keep::All,
-            None => Keep::Nothing,
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Keep<'a> {
-    All,
-    Some(&'a Paths),
-    Nothing,
-}
 
 /// How the objects of one watch are decoded.
 #[derive(Debug)]
@@ -117,7 +69,7 @@ impl Projection {
     pub fn decode<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<ProjectedObject, D::Error> {
         let mut managed = self.managed_fields.load(Ordering::Relaxed).then(Node::default);
         let mut root = Seed {
-            keep: Keep::Some(&self.paths),
+            keep: Part::Some(&self.paths),
             interner: &self.interner,
             depth: 0,
             managed: managed.as_mut(),
@@ -259,8 +211,26 @@ fn fingerprint(node: &Node, position: Position, hasher: &mut DefaultHasher) {
     }
 }
 
+/// [`Keep`], borrowed.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    Nothing,
+    Some(&'a Paths),
+    All,
+}
+
+impl<'a> From<&'a Keep> for Part<'a> {
+    fn from(keep: &'a Keep) -> Self {
+        match keep {
+            Keep::Nothing => Self::Nothing,
+            Keep::Some(paths) => Self::Some(paths),
+            Keep::All => Self::All,
+        }
+    }
+}
+
 struct Seed<'a, 'm> {
-    keep: Keep<'a>,
+    keep: Part<'a>,
     interner: &'a Interner,
     depth: usize,
     /// Where managedFields go, when they are kept.
@@ -276,7 +246,7 @@ enum Place {
 }
 
 impl<'a> Seed<'a, '_> {
-    fn below(&self, keep: Keep<'a>) -> Seed<'a, 'static> {
+    fn below(&self, keep: Part<'a>) -> Seed<'a, 'static> {
         Seed { keep, interner: self.interner, depth: self.depth + 1, managed: None, place: Place::Below }
     }
 }
@@ -286,7 +256,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
         // Skipping is iterative in serde_json, building is recursive: beyond the limit only the first is safe.
-        if self.depth >= MAX_DEPTH || matches!(self.keep, Keep::Nothing) {
+        if self.depth >= MAX_DEPTH || matches!(self.keep, Part::Nothing) {
             return deserializer.deserialize_ignored_any(IgnoredAny).map(|_| Node::Null);
         }
         deserializer.deserialize_any(self)
@@ -334,8 +304,12 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
+        let keep = match self.keep {
+            Part::Some(paths) => paths.items().into(),
+            other => other,
+        };
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self.below(self.keep))? {
+        while let Some(item) = items.next_element_seed(self.below(keep))? {
             list.push(item);
         }
         Ok(Node::List(list.into()))
@@ -345,7 +319,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
         let mut map: Vec<(Arc<str>, Node)> = Vec::new();
         while let Some(key) = entries.next_key_seed(Key(self.interner))? {
             let keep = match self.keep {
-                Keep::Some(paths) => paths.child(&key),
+                Part::Some(paths) => paths.entry(&key).into(),
                 other => other,
             };
             if self.place == Place::Metadata
@@ -353,7 +327,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                 && let Some(managed) = self.managed.as_deref_mut()
             {
                 *managed = entries.next_value_seed(Seed {
-                    keep: Keep::All,
+                    keep: Part::All,
                     interner: self.interner,
                     depth: self.depth + 1,
                     managed: None,
@@ -361,7 +335,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
                 })?;
                 continue;
             }
-            if let Keep::Nothing = keep {
+            if let Part::Nothing = keep {
                 entries.next_value::<IgnoredAny>()?;
                 continue;
             }
@@ -380,7 +354,7 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let interner = Interner::default();
-        Seed { keep: Keep::All, interner: &interner, depth: 0, managed: None, place: Place::Below }
+        Seed { keep: Part::All, interner: &interner, depth: 0, managed: None, place: Place::Below }
             .deserialize(deserializer)
     }
 }
@@ -462,8 +436,11 @@ mod tests {
 
     #[test]
     fn only_the_named_paths_are_kept_through_lists() {
-        let paths =
-            Paths::only([&["metadata", "name"][..], &["spec", "containers", "image"], &["spec", "nodeName"]]);
+        let paths = Paths::only([
+            &["metadata", "name"][..],
+            &["spec", "containers", "[]", "image"],
+            &["spec", "nodeName"],
+        ]);
         let pod = decode(
             paths,
             r#"{"metadata":{"name":"a","labels":{"x":"y"}},"spec":{"nodeName":"n1","containers":[{"image":"i","env":[1]},{"image":"j"}]},"status":{"phase":"x"}}"#,

@@ -54,6 +54,11 @@ impl Compiler {
 
         let mut variables = Vec::new();
         for (n, variable) in spec.variables.iter().enumerate() {
+            if cel::is_reserved(&variable.name) {
+                let text = format!("`{}` is a reserved word of CEL and cannot be a name", variable.name);
+                self.problem(format!("spec.variables[{n}].name"), None, text);
+                continue;
+            }
             let field = format!("spec.variables[{n}].expression");
             if let Some(program) = self.program(&field, None, &variable.expression, Want::Any) {
                 self.scope.declare(&variable.name, &program);
@@ -233,7 +238,7 @@ impl Compiler {
                 kind: resource.kind.clone(),
                 namespaces: resource.namespaces.iter().cloned().collect(),
                 names: resource.names.iter().cloned().collect(),
-                label_selector: labels.map(|matcher| matcher.to_string()).unwrap_or_default(),
+                labels: labels.unwrap_or_default(),
                 field_selector: resource.field_selector.clone().unwrap_or_default(),
             },
             filter: NamespaceFilter {
@@ -291,7 +296,7 @@ fn baseline_selection(rule: &PolicyRule) -> Option<Selection> {
             kind: object.kind.clone(),
             namespaces: object.namespace.iter().cloned().collect(),
             names: [object.name.clone()].into(),
-            label_selector: String::new(),
+            labels: LabelMatcher::new(Vec::new()),
             field_selector: String::new(),
         },
         filter: NamespaceFilter::default(),

@@ -187,7 +187,7 @@ mod tests {
             kind: kind.into(),
             namespaces: BTreeSet::new(),
             names: BTreeSet::new(),
-            label_selector: String::new(),
+            labels: Default::default(),
             field_selector: String::new(),
         }
     }

@@ -16,7 +16,8 @@ use super::interest::WatchKey;
 use super::stream::{Deliver, Settings, follow};
 use crate::api::status::ResourceState;
 use crate::core::event::{ObjectEvent, ObjectKey};
-use crate::core::project::{Paths, ProjectedObject, Projection};
+use crate::core::paths::Paths;
+use crate::core::project::{ProjectedObject, Projection};
 use crate::core::tree::Node;
 use crate::metrics::ErrorKind;
 
@@ -91,11 +92,11 @@ const DEFINITION: &[&[&str]] = &[
     &["spec", "group"],
     &["spec", "scope"],
     &["spec", "names"],
-    &["spec", "versions", "name"],
-    &["spec", "versions", "served"],
+    &["spec", "versions", "[]", "name"],
+    &["spec", "versions", "[]", "served"],
     &["status", "acceptedNames"],
-    &["status", "conditions", "type"],
-    &["status", "conditions", "status"],
+    &["status", "conditions", "[]", "type"],
+    &["status", "conditions", "[]", "status"],
 ];
 
 const SERVICE: &[&[&str]] = &[
@@ -103,8 +104,8 @@ const SERVICE: &[&[&str]] = &[
     &["metadata", "resourceVersion"],
     &["metadata", "uid"],
     &["spec", "service"],
-    &["status", "conditions", "type"],
-    &["status", "conditions", "status"],
+    &["status", "conditions", "[]", "type"],
+    &["status", "conditions", "[]", "status"],
 ];
 
 fn key(group: &str, plural: &str, kind: &str) -> WatchKey {

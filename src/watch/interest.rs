@@ -133,7 +133,7 @@ fn keys(served: &Served, target: &Target) -> Vec<WatchKey> {
                 kind: served.kind.clone(),
                 namespaced: served.namespaced,
                 namespace: namespace.clone(),
-                label_selector: target.label_selector.clone(),
+                label_selector: target.labels.to_string(),
                 field_selector: fields.into_iter().flatten().collect::<Vec<_>>().join(","),
             });
         }

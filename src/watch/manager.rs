@@ -15,8 +15,9 @@ use super::interest::{WatchKey, resource_of, wanted};
 use super::stream::{Deliver, Settings, follow};
 use crate::core::engine::{Assignment, Route};
 use crate::core::event::{ObjectEvent, WatchId};
+use crate::core::paths::Paths;
 use crate::core::policy::PolicySet;
-use crate::core::project::{Paths, Projection};
+use crate::core::project::Projection;
 use crate::judge::Judge;
 use crate::metrics::{Metrics, ResourceLabel};
 

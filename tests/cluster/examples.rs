@@ -64,7 +64,7 @@ async fn the_gateway_example_has_exactly_the_findings_that_it_promises() {
     operator.wait_ready().await;
     let example = Example(&cluster);
     let text = std::fs::read_to_string(folder().join("expected.yaml")).expect("expected.yaml is there");
-    let expected: Expected = serde_yaml::from_str(&text).expect("expected.yaml says what is expected");
+    let expected: Expected = polywatch::yaml::from_str(&text).expect("expected.yaml says what is expected");
 
     example.kubectl(&["apply", "-k", "1-crds"]).await;
     example.restore().await;

@@ -12,6 +12,8 @@ use kube::Api;
 use kube::api::{DynamicObject, PostParams};
 use kube::core::ApiResource;
 use polywatch::api::MonitorPolicy;
+use polywatch::offline::input::Source;
+use polywatch::offline::{InputError, policies};
 use serde_json::{Value, json};
 
 use crate::support::{ControlPlane, Operator, PATIENCE, Workloads, eventually, is, offenders, shared};
@@ -87,7 +89,7 @@ fn help(args: &[&str]) -> String {
 
 fn deployment() -> Deployment {
     let text = include_str!("../../config/manager/deployment.yaml");
-    serde_yaml::from_str(text).expect("deployment.yaml is a Deployment")
+    polywatch::yaml::from_str(text).expect("deployment.yaml is a Deployment")
 }
 
 fn probe_path(probe: fn(&Container) -> &Option<Probe>) -> String {
@@ -376,6 +378,13 @@ async fn create(cluster: &ControlPlane, spec: Value) -> Result<(), String> {
     }
 }
 
+/// What `polywatch check` says to a policy with this spec.
+fn offline(spec: &Value) -> Vec<InputError> {
+    let policy = json!({"apiVersion": "polywatch.dev/v1alpha1", "kind": "MonitorPolicy", "metadata": {"name": "p"}, "spec": spec});
+    let source = Source { file: "p.json".into(), text: policy.to_string() };
+    policies::read(&[source]).err().unwrap_or_default()
+}
+
 #[tokio::test]
 async fn the_api_server_rejects_what_can_never_work_and_says_where_and_why() {
     let cluster = shared().await;
@@ -520,6 +529,9 @@ async fn the_api_server_rejects_what_can_never_work_and_says_where_and_why() {
         ),
     ];
     for (what, spec, path, text) in cases {
+        let offline = offline(&spec);
+        let said = offline.iter().any(|error| error.text.starts_with(&format!("{path}: ")));
+        assert!(said, "{what}: polywatch check does not find {path:?}: {offline:?}");
         match create(cluster, spec).await {
             Ok(()) => panic!("{what} is accepted"),
             Err(message) => {
@@ -578,6 +590,9 @@ async fn the_api_server_accepts_what_can_work() {
         ),
     ];
     for (what, spec) in cases {
+        let offline = offline(&spec);
+        let compiles = !what.contains("does not compile");
+        assert_eq!(offline.is_empty(), compiles, "{what}: polywatch check says {offline:?}");
         if let Err(message) = create(cluster, spec).await {
             panic!("{what} is rejected: {message}");
         }

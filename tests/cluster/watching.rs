@@ -206,7 +206,7 @@ rules: [{rule}]
 fn proposed(message: &str) -> PolicyRule {
     let rule = message.split("the rule ").nth(1);
     let rule = rule.unwrap_or_else(|| panic!("no rule in {message}"));
-    serde_yaml::from_str(rule).unwrap_or_else(|e| panic!("{rule} is no rule: {e}"))
+    polywatch::yaml::from_str(rule).unwrap_or_else(|e| panic!("{rule} is no rule: {e}"))
 }
 
 /// With the identity and the rights of `config/rbac` and nothing else, so that these are enough.

@@ -14,7 +14,6 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::{self, Scope};
 use kube::{Api, Client, Config};
-use serde::Deserialize;
 
 use super::control_plane::ControlPlane;
 use super::wait::eventually;
@@ -104,9 +103,9 @@ impl ControlPlane {
     fn write_kubeconfig(&self, name: &str, token: String) -> PathBuf {
         let path = self.dir().state().join(format!("kubeconfig-{name}"));
         let kubeconfig = Kubeconfig::read_from(self.admin_kubeconfig()).unwrap_or_else(|e| panic!("{e}"));
-        let mut yaml = serde_yaml::to_value(kubeconfig).unwrap_or_else(|e| panic!("{e}"));
+        let mut yaml = serde_json::to_value(kubeconfig).unwrap_or_else(|e| panic!("{e}"));
         yaml["users"][0]["user"]["token"] = token.into();
-        let text = serde_yaml::to_string(&yaml).unwrap_or_else(|e| panic!("{e}"));
+        let text = polywatch::yaml::to_string(&yaml).unwrap_or_else(|e| panic!("{e}"));
         std::fs::write(&path, text).unwrap_or_else(|e| panic!("cannot write {}: {e}", path.display()));
         path
     }
@@ -275,15 +274,9 @@ async fn settle(client: &Client, user: &User, rules: &[PolicyRule], allowed: boo
 }
 
 fn documents(yaml: &str) -> Vec<DynamicObject> {
-    serde_yaml::Deserializer::from_str(yaml)
-        .map(|document| {
-            serde_yaml::Value::deserialize(document).unwrap_or_else(|e| panic!("not YAML: {e}\n{yaml}"))
-        })
-        .filter(|document| !document.is_null())
-        .map(|document| {
-            serde_yaml::from_value(document).unwrap_or_else(|e| panic!("not an object: {e}\n{yaml}"))
-        })
-        .collect()
+    let documents = polywatch::yaml::read(yaml).unwrap_or_else(|e| panic!("not YAML: {e}\n{yaml}"));
+    let objects = documents.iter().map(|document| serde_json::from_value(document.tree.to_json()));
+    objects.map(|object| object.unwrap_or_else(|e| panic!("not an object: {e}\n{yaml}"))).collect()
 }
 
 fn label(object: &DynamicObject) -> String {

@@ -31,6 +31,7 @@ mod operator;
 mod policy;
 mod process;
 mod run_dir;
+pub mod verdicts;
 mod wait;
 mod workloads;
 

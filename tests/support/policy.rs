@@ -91,7 +91,7 @@ impl ControlPlane {
             if status.observed_generation == object.metadata.generation && holds(&status) {
                 return Ok(status);
             }
-            Err(serde_yaml::to_string(&status).unwrap_or_else(|e| e.to_string()))
+            Err(polywatch::yaml::to_string(&status).unwrap_or_else(|e| e.to_string()))
         })
         .await
     }

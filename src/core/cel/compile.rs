@@ -3,16 +3,21 @@
 use std::fmt;
 use std::sync::Arc;
 
-use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue};
-
-use super::error::{CompileError, Text};
-use super::kinds::{self, Kinds};
-use super::parse::{self, Parsed, Places};
+use super::check::{self, Checked};
+use super::code::Code;
+use super::error::{CompileError, Position, Text};
+use super::estimate::{Sizes, estimate};
+use super::parse::{self, Parsed};
+use super::reads::{self, Reads, Traced};
 use super::scope::{Root, Roots, Scope};
+use super::shape;
 use super::stack::with_large_stack;
-use super::{environment, failure, meter, names, shape};
+use super::types::Type;
+use super::{MAX_DEPTH, MAX_TOTAL_DEPTH};
 
-const MAX_KINDS: usize = 120;
+const MAX_KIND: usize = 120;
+/// How many operations deep the step into a variable counts: what it needs of the stack.
+const VARIABLE_DEPTH: usize = 8;
 
 /// What an expression has to come out as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +30,20 @@ pub enum Want {
     Any,
 }
 
-/// An expression that parsed, whose names all exist and whose cost is metered. Cheap to clone and shared
-/// between threads.
+/// An expression that parsed, whose names all exist and whose types fit. Cheap to clone and shared between threads.
 #[derive(Clone)]
 pub struct Program(Arc<Compiled>);
 
 struct Compiled {
     source: String,
-    expr: IdedExpr,
+    code: Code,
+    result: Type,
     roots: Roots,
     variables: Vec<String>,
-    kinds: Kinds,
+    slots: usize,
+    depth: usize,
+    reads: Reads,
+    traced: Traced,
 }
 
 impl Program {
@@ -54,12 +62,39 @@ impl Program {
         &self.0.variables
     }
 
-    pub(super) fn kinds(&self) -> Kinds {
-        self.0.kinds
+    /// The type it comes out as; dyn where only the object can tell.
+    pub fn result(&self) -> &Type {
+        &self.0.result
     }
 
-    pub(super) fn expr(&self) -> &IdedExpr {
-        &self.0.expr
+    /// What evaluating it costs at most when lists and texts are of these sizes, in the unit of
+    /// [`super::MAX_STEPS`]; without the variables it reads.
+    pub fn estimate(&self, sizes: Sizes) -> u64 {
+        estimate(&self.0.code, sizes)
+    }
+
+    /// The fields it reads, through the variables that it reads as well.
+    pub fn reads(&self) -> &Reads {
+        &self.0.reads
+    }
+
+    /// What its value may be a part of.
+    pub(super) fn traced(&self) -> &Traced {
+        &self.0.traced
+    }
+
+    pub(super) fn code(&self) -> &Code {
+        &self.0.code
+    }
+
+    /// How many local values it has at the same time.
+    pub(super) fn slots(&self) -> usize {
+        self.0.slots
+    }
+
+    /// How deep evaluating it goes, with the variables it reads.
+    pub(super) fn depth(&self) -> usize {
+        self.0.depth
     }
 }
 
@@ -81,51 +116,89 @@ pub fn compile(source: &str, scope: &Scope, want: Want) -> Result<Program, Compi
 
 fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, CompileError> {
     // What is thrown away on an error is dropped here, where the stack is large.
-    let parsed: Parsed = parse::parse(source)?;
-    let (mut expr, places) = parsed.split();
-    shape::check(&expr, &places)?;
-    let used = names::resolve(&mut expr, scope, &places)?;
-    check_kinds(&expr, scope, want, &places)?;
-    check_patterns(&expr, &places)?;
-    let kinds = kinds::kinds_of(&expr, scope);
-    meter::meter(&mut expr);
-    if !kinds.is_bool() {
-        meter::keep(&mut expr);
+    let (checked, at) = read(source, scope)?;
+    if let Some(fault) = checked.faults.into_iter().next() {
+        return Err(fault);
     }
-    let compiled =
-        Compiled { source: source.to_owned(), expr, roots: used.roots, variables: used.variables, kinds };
+    check_result(&checked.result, want, at)?;
+    let depth = MAX_DEPTH.min(depth_of(&checked.code))
+        + checked
+            .variables
+            .iter()
+            .map(|place| VARIABLE_DEPTH + scope.variable_depth(*place))
+            .max()
+            .unwrap_or(0);
+    if depth > MAX_TOTAL_DEPTH {
+        return Err(CompileError::TooDeep { at, max: MAX_TOTAL_DEPTH });
+    }
+    let mut variables: Vec<String> =
+        checked.variables.iter().map(|place| scope.variable_name(*place).to_owned()).collect();
+    variables.sort();
+    let (reads, traced) = reads::trace(&checked.code, &scope.traced());
+    let compiled = Compiled {
+        source: source.to_owned(),
+        code: checked.code,
+        result: checked.result,
+        roots: checked.roots,
+        variables,
+        slots: checked.slots,
+        depth,
+        reads,
+        traced,
+    };
     Ok(Program(Arc::new(compiled)))
 }
 
-fn check_kinds(expr: &IdedExpr, scope: &Scope, want: Want, places: &Places) -> Result<(), CompileError> {
-    let mismatch = |kinds| {
-        kinds::mismatch(expr, kinds, scope).map(|(id, got)| (places.of(id), Text::bounded(&got, MAX_KINDS)))
-    };
+/// What checking gives, and where the outermost operation stands.
+fn read(source: &str, scope: &Scope) -> Result<(Checked, Position), CompileError> {
+    let parsed: Parsed = parse::parse(source)?;
+    let (expr, places) = parsed.split();
+    shape::check(&expr, &places)?;
+    Ok((check::check(&expr, scope, &places), places.of(expr.id)))
+}
+
+/// As a kube-apiserver does: a verdict is a bool for certain, not something that may turn out to be one.
+fn check_result(result: &Type, want: Want, at: Position) -> Result<(), CompileError> {
+    let got = || Text::bounded(&result.describe(), MAX_KIND);
     match want {
-        Want::Any => Ok(()),
-        Want::Bool => {
-            mismatch(Kinds::BOOL).map_or(Ok(()), |(at, got)| Err(CompileError::NotBool { got, at }))
-        }
-        Want::String => {
-            mismatch(Kinds::STRING).map_or(Ok(()), |(at, got)| Err(CompileError::NotString { got, at }))
-        }
+        Want::Bool if *result != Type::Bool => Err(CompileError::NotBool { got: got(), at }),
+        Want::String if *result != Type::String => Err(CompileError::NotString { got: got(), at }),
+        _ => Ok(()),
     }
 }
 
-/// Regular expressions that are written out must be ones.
-fn check_patterns(expr: &IdedExpr, places: &Places) -> Result<(), CompileError> {
-    let mut open = vec![expr];
-    while let Some(expr) = open.pop() {
-        if let Expr::Call(CallExpr { func_name, args, .. }) = &expr.expr
-            && func_name == "matches"
-            && let Some(pattern) = args.last()
-            && let Expr::Literal(LiteralValue::String(text)) = &pattern.expr
-            && !environment::is_pattern(text.inner())
-        {
-            let message = Text::bounded(failure::BAD_PATTERN, MAX_KINDS);
-            return Err(CompileError::Syntax { at: places.of(pattern.id), message });
-        }
-        shape::for_each_part(expr, |part| open.push(part));
+/// How deep code nests, without recursion.
+fn depth_of(code: &Code) -> usize {
+    let mut deepest = 0;
+    let mut open = vec![(code, 1)];
+    while let Some((code, depth)) = open.pop() {
+        deepest = deepest.max(depth);
+        code.for_each_part(|part| open.push((part, depth + 1)));
     }
-    Ok(())
+    deepest
+}
+
+/// Something in an expression that the schema of the objects it reads says cannot be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Where in the expression.
+    pub at: Position,
+    /// What is wrong, and the nearest field that exists.
+    pub message: Text,
+}
+
+/// What is wrong with `source`, which compiles in a scope without types, in a `scope` that has the type of the
+/// objects, and what it comes out as there. At most 16.
+pub fn check_types(source: &str, scope: &Scope) -> (Vec<Warning>, Type) {
+    let nothing = || (Vec::new(), Type::Dyn);
+    with_large_stack(|| match read(source, scope) {
+        Err(_) => nothing(),
+        Ok((checked, _)) => {
+            let warnings = checked.faults.iter().filter_map(|fault| {
+                Some(Warning { at: fault.at()?, message: Text::bounded(&fault.without_position(), 240) })
+            });
+            (warnings.collect(), checked.result)
+        }
+    })
+    .unwrap_or_else(|_| nothing())
 }

@@ -116,7 +116,7 @@ pub enum CompileError {
         known: Text,
     },
     /// A function that does not exist.
-    #[error("there is no function `{name}` (at {at}){}", near.as_ref().map(|n| format!("; did you mean `{n}`?")).unwrap_or_default())]
+    #[error("there is no function `{name}` (at {at}){}", did_you_mean(.near))]
     UnknownFunction {
         /// The name as written, with its namespace if it has one.
         name: Text,
@@ -124,14 +124,6 @@ pub enum CompileError {
         at: Position,
         /// The one that was probably meant.
         near: Option<Text>,
-    },
-    /// A function that Kubernetes has and this program does not have yet.
-    #[error("the function `{name}` (at {at}) of the Kubernetes CEL libraries is not supported yet")]
-    NotYet {
-        /// The function.
-        name: Text,
-        /// Where.
-        at: Position,
     },
     /// A function called in a way it cannot be called.
     #[error("`{name}` cannot be called like this (at {at}); write {usage}")]
@@ -142,6 +134,66 @@ pub enum CompileError {
         at: Position,
         /// How it is called.
         usage: Text,
+    },
+    /// An operator or function that does not take values of these types.
+    #[error("`{name}` does not take {got} (at {at})")]
+    WrongTypes {
+        /// The operator or function.
+        name: Text,
+        /// What it is given.
+        got: Text,
+        /// Where.
+        at: Position,
+    },
+    /// One type where another is needed.
+    #[error("this is {got} (at {at}), want {want}")]
+    Mismatch {
+        /// What it is, with its article.
+        got: Text,
+        /// What it must be, with its article.
+        want: Text,
+        /// Where.
+        at: Position,
+    },
+    /// Elements of a list or map of several types.
+    #[error("this is {got} (at {at}) among others that are {want}; use dyn(…) around each to mix them")]
+    Mixed {
+        /// What it is, with its article.
+        got: Text,
+        /// What those before it are.
+        want: Text,
+        /// Where.
+        at: Position,
+    },
+    /// A field that a type with known fields does not have.
+    #[error("there is no field `{name}` in {of} (at {at}){}", did_you_mean(.near))]
+    UnknownField {
+        /// The field as written.
+        name: Text,
+        /// What does not have it.
+        of: Text,
+        /// Where.
+        at: Position,
+        /// The one that was probably meant.
+        near: Option<Text>,
+    },
+    /// A field of something that has none.
+    #[error("this is {got} and has no field `{field}` (at {at})")]
+    NoFields {
+        /// What it is, with its article.
+        got: Text,
+        /// The field as written.
+        field: Text,
+        /// Where.
+        at: Position,
+    },
+    /// A loop over something else than a list or a map.
+    #[error("{got} is looped over (at {at}); want a list or a map")]
+    NoLoop {
+        /// What it is, with its article.
+        got: Text,
+        /// Where.
+        at: Position,
     },
     /// Something that exists only while the API server admits a request.
     #[error(
@@ -176,6 +228,40 @@ pub enum CompileError {
         /// What happened.
         reason: Text,
     },
+}
+
+impl CompileError {
+    /// Where in the expression it is, if that can be said.
+    pub fn at(&self) -> Option<Position> {
+        match self {
+            Self::Empty | Self::TooLong { .. } | Self::Internal { .. } => None,
+            Self::Syntax { at, .. }
+            | Self::TooDeep { at, .. }
+            | Self::TooNested { at, .. }
+            | Self::UnknownVariable { at, .. }
+            | Self::UnknownFunction { at, .. }
+            | Self::WrongCall { at, .. }
+            | Self::WrongTypes { at, .. }
+            | Self::Mismatch { at, .. }
+            | Self::Mixed { at, .. }
+            | Self::UnknownField { at, .. }
+            | Self::NoFields { at, .. }
+            | Self::NoLoop { at, .. }
+            | Self::AdmissionOnly { at, .. }
+            | Self::NotBool { at, .. }
+            | Self::NotString { at, .. } => Some(*at),
+        }
+    }
+
+    /// The message without the position.
+    pub(super) fn without_position(&self) -> String {
+        let text = self.to_string();
+        self.at().map_or_else(|| text.clone(), |at| text.replacen(&format!(" (at {at})"), "", 1))
+    }
+}
+
+fn did_you_mean(near: &Option<Text>) -> String {
+    near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
 }
 
 fn remedy(near: &Option<Text>, known: &Text) -> String {
@@ -223,29 +309,27 @@ pub enum EvalError {
         reason: Text,
     },
     /// More work than one evaluation may do.
-    #[error("too costly: takes more than {max} steps{}", loops(*.longest))]
+    #[error(
+        "too costly: takes more than {max} steps; narrow its lists down and make its texts shorter first"
+    )]
     TooCostly {
-        /// Elements of the longest list or map it looped over; 0 when it did not.
-        longest: u64,
         /// The budget, [`super::MAX_STEPS`].
         max: u64,
     },
-    /// A result too large to keep.
-    #[error("the result is too large to keep; select less")]
-    TooLarge,
+    /// More work than all expressions of a policy may do for one object.
+    #[error(
+        "too costly: the expressions of the policy take more than {max} steps for one object; split the policy"
+    )]
+    PolicyTooCostly {
+        /// The budget, [`super::MAX_POLICY_STEPS`].
+        max: u64,
+    },
     /// A fault of this program, not of the expression.
     #[error("the expression could not be evaluated: {reason}; please report it")]
     Internal {
         /// What happened.
         reason: Text,
     },
-}
-
-fn loops(longest: u64) -> String {
-    match longest {
-        0 => "; make its texts and lists shorter first".to_owned(),
-        longest => format!(", looping over up to {longest} elements; narrow the lists down first"),
-    }
 }
 
 #[cfg(test)]

@@ -1,20 +1,22 @@
-//! Runs programs on one object.
+//! Runs compiled expressions on one object.
+//!
+//! Recursion is as deep as the code, whose depth is bounded when it is compiled; work is bounded by the meter.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+mod loops;
 
-use cel::common::types::{CelBool, CelNull, CelString};
-use cel::common::value::Val;
-use cel::{Context, Value};
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
+use super::code::{Call, Candidate, Code, Entry};
 use super::compile::Program;
+use super::cost::{self, Meter};
 use super::error::{EvalError, Text};
-use super::kept::{Kept, SLOT, Slot};
-use super::scope::{Root, Roots, VARIABLES};
-use super::view::{self, Registry};
-use super::weight::{BUDGET, Budget, Touch, weight};
-use super::{MAX_STEPS, MAX_VARIABLE, environment, failure};
+use super::fault::Fault;
+use super::operators::{self, Arithmetic};
+use super::scope::Root;
+use super::value::{Key, Map, Value};
+use super::{MAX_POLICY_STEPS, MAX_STEPS};
 use crate::core::tree::Node;
 
 /// A named expression that others read as `variables.NAME`.
@@ -43,142 +45,81 @@ pub struct Inputs<'a> {
     pub variables: &'a [Variable],
 }
 
-/// [`Inputs`], and what of them has been looked at. Converts each value and evaluates each variable at most
-/// once, and only if a program that is evaluated uses it.
+/// [`Inputs`], and what of them has been looked at. Evaluates each variable at most once, and only if a program
+/// that is evaluated gets to read it.
 pub struct Bindings<'a> {
     inputs: Inputs<'a>,
-    context: Context<'a, 'a>,
-    roots: Roots,
-    /// For each variable that was evaluated: whether it has a value, or why not.
-    variables: Vec<Option<Result<(), EvalError>>>,
-    budget: Budget,
-    slot: Slot,
-    registry: Arc<Registry<'a>>,
+    /// For each variable that was evaluated: its value, or why it has none.
+    variables: Vec<Option<Result<Value<'a>, EvalError>>>,
+    /// What all evaluations together may still cost.
+    left: u64,
 }
 
 impl<'a> Bindings<'a> {
     /// Binds, and looks at nothing yet.
     pub fn new(inputs: Inputs<'a>) -> Self {
-        let budget = Budget::new();
-        let mut context = Context::with_env(environment::env().clone());
-        context.add_variable_as_val(BUDGET, Box::new(budget.clone()));
-        let slot = Slot::default();
-        context.add_variable_as_val(SLOT, Box::new(slot.clone()));
-        let variables = vec![None; inputs.variables.len()];
-        let (roots, registry) = (Roots::default(), Arc::default());
-        Self { inputs, context, roots, variables, budget, slot, registry }
+        Self { inputs, variables: vec![None; inputs.variables.len()], left: MAX_POLICY_STEPS }
     }
 
-    fn evaluate(&mut self, program: &Program) -> Result<Box<dyn Val + 'a>, EvalError> {
-        self.prepare(program);
-        Ok(self.run(program)?.restore(&self.registry))
+    /// What the evaluations so far have cost, in the unit of [`MAX_STEPS`].
+    pub fn spent(&self) -> u64 {
+        MAX_POLICY_STEPS - self.left
     }
 
-    /// Makes everything `program` can read available.
-    fn prepare(&mut self, program: &Program) {
-        self.bind_roots(program);
-        if program.variables().is_empty() {
-            return;
+    fn evaluate(&mut self, program: &Program) -> Result<Value<'a>, EvalError> {
+        if self.left == 0 {
+            return Err(EvalError::PolicyTooCostly { max: MAX_POLICY_STEPS });
         }
-        let needed = self.needed(program);
-        // A variable reads only those before it, so this order needs no recursion.
-        for at in (0..needed.len()).filter(|at| needed[*at]) {
-            if self.variables[at].is_none() {
-                self.variables[at] = Some(self.bind_variable(&self.inputs.variables[at]));
+        let budget = self.left.min(MAX_STEPS);
+        let mut meter = Meter::new(budget);
+        let result = self.run(program, &mut meter);
+        self.left -= budget - meter.left();
+        match result {
+            Ok(value) => Ok(value),
+            Err(Fault::Error(error)) => Err(*error),
+            Err(Fault::Budget) if budget < MAX_STEPS => {
+                Err(EvalError::PolicyTooCostly { max: MAX_POLICY_STEPS })
             }
+            Err(Fault::Budget) => Err(EvalError::TooCostly { max: MAX_STEPS }),
         }
     }
 
-    /// Which variables `program` reads, itself or through others.
-    ///
-    /// Those behind a `||` that is decided without them are evaluated too; that costs time but changes no
-    /// answer, as a failed one fails only what reads its value.
-    fn needed(&self, program: &Program) -> Vec<bool> {
-        let mut needed = vec![false; self.inputs.variables.len()];
-        let mark = |reader: &Program, before: usize, needed: &mut Vec<bool>| {
-            for (at, variable) in self.inputs.variables[..before].iter().enumerate() {
-                needed[at] |= reader.variables().contains(&variable.name);
-            }
-        };
-        mark(program, needed.len(), &mut needed);
-        for at in (0..needed.len()).rev() {
-            if needed[at] {
-                mark(&self.inputs.variables[at].program, at, &mut needed);
-            }
-        }
-        needed
+    fn run(&mut self, program: &Program, meter: &mut Meter) -> Result<Value<'a>, Fault> {
+        Run { locals: vec![Value::Null; program.slots()], bindings: Some(self), meter }.eval(program.code())
     }
 
-    fn bind_variable(&mut self, variable: &Variable) -> Result<(), EvalError> {
-        self.bind_roots(&variable.program);
-        let value = self.run(&variable.program).and_then(|kept| {
-            let value = kept.restore(&self.registry);
-            match weight(value.as_ref(), Touch::Copy, MAX_VARIABLE) {
-                small if small <= MAX_VARIABLE => Ok(value),
-                _ => Err(EvalError::TooLarge),
-            }
-        });
-        match value {
-            Ok(value) => {
-                self.context.add_variable_as_val(format!("{VARIABLES}{}", variable.name), value);
-                Ok(())
-            }
-            // the one where it began says more than those that read it
-            Err(inner @ EvalError::Variable { .. }) => Err(inner),
-            Err(error) => Err(EvalError::Variable {
-                name: Text::word(&variable.name),
-                reason: Text::bounded(&error.to_string(), 160),
-            }),
-        }
-    }
-
-    fn bind_roots(&mut self, program: &Program) {
-        for root in Root::ALL {
-            if program.uses(root) && !self.roots.contains(root) {
-                self.roots.insert(root);
-                self.context.add_variable_as_val(root.name(), self.root(root));
-            }
-        }
-    }
-
-    fn root(&self, root: Root) -> Box<dyn Val + 'a> {
+    fn root(&self, root: Root) -> Value<'a> {
         let node = match root {
             Root::Object => self.inputs.object,
             Root::OldObject => self.inputs.old_object,
             Root::NamespaceObject => self.inputs.namespace_object,
             Root::Request => self.inputs.request,
-            Root::Now => return environment::timestamp(self.inputs.now),
+            Root::Now => return Value::Timestamp(self.inputs.now.as_nanosecond()),
         };
-        node.map_or_else(|| Box::new(CelNull) as Box<dyn Val + 'a>, |node| view::value(node, &self.registry))
+        node.map_or(Value::Null, Value::from)
     }
 
-    fn run(&self, program: &Program) -> Result<Kept, EvalError> {
-        self.budget.refill();
-        let run = AssertUnwindSafe(|| Value::resolve(program.expr(), &self.context));
-        let Ok(result) = catch_unwind(run) else {
-            return Err(EvalError::Internal { reason: Text::word("the evaluator panicked") });
+    fn variable(&mut self, place: usize, meter: &mut Meter) -> Result<Value<'a>, Fault> {
+        if let Some(Some(known)) = self.variables.get(place) {
+            return known.clone().map_err(Fault::from);
+        }
+        let Some(variable) = self.inputs.variables.get(place) else {
+            return Err(EvalError::Internal { reason: Text::word("a variable is not bound") }.into());
         };
-        // Even with an answer: `||` may have swallowed the error.
-        if let Some(longest) = self.budget.overdrawn() {
-            return Err(EvalError::TooCostly { longest, max: MAX_STEPS });
-        }
-        match result {
-            Ok(Value::Bool(verdict)) => Ok(Kept::Scalar(Box::new(CelBool::from(verdict)))),
-            Ok(_) => {
-                self.slot.take().ok_or(EvalError::Internal { reason: Text::word("the value was not kept") })
-            }
-            Err(error) => {
-                let known = failure::missing_variable(&error).and_then(|name| self.failed(name));
-                Err(known.unwrap_or_else(|| failure::explain(&error, program.source())))
-            }
-        }
-    }
-
-    /// Why the variable has no value.
-    fn failed(&self, name: &str) -> Option<EvalError> {
-        let mut both = self.inputs.variables.iter().zip(&self.variables);
-        let (_, outcome) = both.find(|(variable, _)| variable.name == name)?;
-        outcome.as_ref()?.as_ref().err().cloned()
+        let value = match self.run(&variable.program, meter) {
+            Ok(value) => Ok(value),
+            Err(Fault::Budget) => return Err(Fault::Budget),
+            Err(Fault::Error(error)) => Err(match *error {
+                // the one where it began says more than those that read it
+                inner @ EvalError::Variable { .. } => inner,
+                error => EvalError::Variable {
+                    name: Text::word(&variable.name),
+                    reason: Text::bounded(&error.to_string(), 160),
+                },
+            }),
+        };
+        self.variables[place] = Some(value.clone());
+        value.map_err(Fault::from)
     }
 }
 
@@ -188,9 +129,10 @@ impl Program {
     /// # Errors
     /// When it fails, costs too much, or comes out as something other than a bool.
     pub fn evaluate_bool(&self, bindings: &mut Bindings<'_>) -> Result<bool, EvalError> {
-        let value = bindings.evaluate(self)?;
-        let got = || EvalError::NotBool { got: failure::type_name(value.get_type().name()) };
-        value.downcast_ref::<CelBool>().map(|b| *b.inner()).ok_or_else(got)
+        match bindings.evaluate(self)? {
+            Value::Bool(verdict) => Ok(verdict),
+            other => Err(EvalError::NotBool { got: other.describe() }),
+        }
     }
 
     /// Evaluates a message. As long as it comes out; whoever shows it cuts it.
@@ -198,8 +140,357 @@ impl Program {
     /// # Errors
     /// When it fails, costs too much, or comes out as something other than a string.
     pub fn evaluate_string(&self, bindings: &mut Bindings<'_>) -> Result<String, EvalError> {
-        let value = bindings.evaluate(self)?;
-        let got = || EvalError::NotString { got: failure::type_name(value.get_type().name()) };
-        value.downcast_ref::<CelString>().map(|text| text.inner().to_owned()).ok_or_else(got)
+        match bindings.evaluate(self)? {
+            Value::Str(text) => Ok((*text).to_owned()),
+            other => Err(EvalError::NotString { got: other.describe() }),
+        }
     }
+
+    /// Evaluates anything.
+    ///
+    /// # Errors
+    /// When it fails or costs too much.
+    pub fn evaluate<'a>(&self, bindings: &mut Bindings<'a>) -> Result<Value<'a>, EvalError> {
+        bindings.evaluate(self)
+    }
+}
+
+/// Evaluates code that reads nothing.
+///
+/// # Errors
+/// When it has no value, costs more than the meter has, or reads something after all.
+pub(super) fn constant(code: &Code, meter: &mut Meter) -> Result<Value<'static>, Fault> {
+    Run { locals: Vec::new(), bindings: None, meter }.eval(code)
+}
+
+/// One evaluation under way.
+struct Run<'r, 'a> {
+    /// What loops and `cel.bind` have bound, by slot.
+    locals: Vec<Value<'a>>,
+    /// None while constants are made.
+    bindings: Option<&'r mut Bindings<'a>>,
+    meter: &'r mut Meter,
+}
+
+impl<'a> Run<'_, 'a> {
+    fn eval(&mut self, code: &Code) -> Result<Value<'a>, Fault> {
+        match code {
+            Code::Constant(value) => Ok(value.clone()),
+            Code::Root(root) => {
+                self.meter.charge(1)?;
+                Ok(self.bindings()?.root(*root))
+            }
+            Code::Local(slot) => {
+                self.meter.charge(1)?;
+                Ok(self.locals.get(*slot).cloned().unwrap_or(Value::Null))
+            }
+            Code::Variable(place) => self.variable(*place),
+            Code::Select { operand, field } => self.select(operand, field),
+            Code::Has { operand, field } => self.has(operand, field),
+            Code::SelectIfThere { operand, field } => self.select_if_there(operand, field),
+            Code::And(terms) => self.logic(terms, false),
+            Code::Or(terms) => self.logic(terms, true),
+            Code::Not(operand) => {
+                let operand = self.eval(operand)?;
+                self.meter.charge(1)?;
+                match operand {
+                    Value::Bool(b) => Ok(Value::Bool(!b)),
+                    other => Err(Fault::no_such_overload("!", &[other])),
+                }
+            }
+            Code::Conditional { condition, yes, no } => match self.eval(condition)? {
+                Value::Bool(true) => self.eval(yes),
+                Value::Bool(false) => self.eval(no),
+                other => Err(Fault::no_such_overload("?:", &[other])),
+            },
+            Code::Equal { sides, negated } => self.equal(sides, *negated),
+            Code::Ordered(order, sides) => {
+                let [a, b] = self.both(sides)?;
+                self.meter.charge(text_cost(&a, &b, u64::min))?;
+                operators::ordered(*order, &a, &b).map(Value::Bool)
+            }
+            Code::Calculate(operator, sides) => self.calculate(*operator, sides),
+            Code::Negate(operand) => {
+                let operand = self.eval(operand)?;
+                self.meter.charge(1)?;
+                operators::negate(&operand)
+            }
+            Code::Index { operand, key } => self.index(operand, key),
+            Code::IndexIfThere { operand, key } => self.index_if_there(operand, key),
+            Code::In { element, whole } => {
+                let (element, whole) = (self.eval(element)?, self.eval(whole)?);
+                self.meter.charge(if matches!(whole, Value::List(_)) { whole.size() } else { 1 })?;
+                operators::within(&element, &whole, self.meter).map(Value::Bool)
+            }
+            Code::Call(call) => self.call(call),
+            Code::List(elements) => self.list(elements),
+            Code::Map(entries) => self.map(entries),
+            Code::Loop(repeated) => self.repeat(repeated),
+            Code::Bind { slot, value, body } => {
+                let value = self.eval(value)?;
+                self.set(*slot, value);
+                self.eval(body)
+            }
+            Code::OptionalMap { operand, slot, body, flat } => self.optional_map(operand, *slot, body, *flat),
+            Code::OptionalOr { operand, other } => match self.eval(operand)? {
+                Value::Optional(None) => match self.eval(other)? {
+                    chosen @ Value::Optional(_) => Ok(chosen),
+                    got => Err(Fault::no_such_overload("or", &[got])),
+                },
+                chosen @ Value::Optional(_) => Ok(chosen),
+                got => Err(Fault::no_such_overload("or", &[got])),
+            },
+            Code::OptionalOrValue { operand, value } => match self.eval(operand)? {
+                Value::Optional(Some(inner)) => Ok((*inner).clone()),
+                Value::Optional(None) => self.eval(value),
+                got => Err(Fault::no_such_overload("orValue", &[got])),
+            },
+        }
+    }
+
+    fn bindings(&mut self) -> Result<&mut Bindings<'a>, Fault> {
+        let unbound = || EvalError::Internal { reason: Text::word("nothing is bound") };
+        self.bindings.as_deref_mut().ok_or_else(|| unbound().into())
+    }
+
+    fn set(&mut self, slot: usize, value: Value<'a>) {
+        if self.locals.len() <= slot {
+            self.locals.resize(slot + 1, Value::Null);
+        }
+        self.locals[slot] = value;
+    }
+
+    #[inline(never)]
+    fn variable(&mut self, place: usize) -> Result<Value<'a>, Fault> {
+        self.meter.charge(1)?;
+        match self.bindings.as_deref_mut() {
+            Some(bindings) => bindings.variable(place, self.meter),
+            None => Err(EvalError::Internal { reason: Text::word("nothing is bound") }.into()),
+        }
+    }
+
+    fn both(&mut self, sides: &[Code; 2]) -> Result<[Value<'a>; 2], Fault> {
+        Ok([self.eval(&sides[0])?, self.eval(&sides[1])?])
+    }
+
+    #[inline(never)]
+    fn select(&mut self, operand: &Code, field: &str) -> Result<Value<'a>, Fault> {
+        let operand = self.eval(operand)?;
+        self.meter.charge(1)?;
+        match operand {
+            Value::Map(map) => self.field(&map, field)?.ok_or_else(|| no_such_key(field)),
+            Value::Optional(_) => self.field_if_there(&operand, field),
+            other => Err(no_fields(&other)),
+        }
+    }
+
+    /// What is no map has no field either.
+    #[inline(never)]
+    fn has(&mut self, operand: &Code, field: &str) -> Result<Value<'a>, Fault> {
+        let operand = self.eval(operand)?;
+        match self.field_if_there(&operand, field)? {
+            Value::Optional(inner) => Ok(inner.is_some().into()),
+            _ => Ok(false.into()),
+        }
+    }
+
+    #[inline(never)]
+    fn select_if_there(&mut self, operand: &Code, field: &str) -> Result<Value<'a>, Fault> {
+        let operand = self.eval(operand)?;
+        self.meter.charge(1)?;
+        self.field_if_there(&operand, field)
+    }
+
+    fn field_if_there(&mut self, operand: &Value<'a>, field: &str) -> Result<Value<'a>, Fault> {
+        let inner = match operand {
+            Value::Optional(Some(inner)) => inner,
+            other => other,
+        };
+        let map = match inner {
+            Value::Map(map) => map,
+            Value::List(_) => return Err(Fault::new("unsupported index type string in list")),
+            _ => return Ok(Value::Optional(None)),
+        };
+        Ok(Value::Optional(self.field(map, field)?.map(Into::into)))
+    }
+
+    fn field(&mut self, map: &Map<'a>, field: &str) -> Result<Option<Value<'a>>, Fault> {
+        self.meter.charge(operators::lookup_cost(map))?;
+        Ok(map.field(field))
+    }
+
+    #[inline(never)]
+    fn index(&mut self, operand: &Code, key: &Code) -> Result<Value<'a>, Fault> {
+        let written = key;
+        let (operand, key) = (self.eval(operand)?, self.eval(key)?);
+        self.meter.charge(1)?;
+        if let Value::Optional(inner) = &operand {
+            let Some(inner) = inner else { return Ok(operand) };
+            return Ok(Value::Optional(operators::index_if_there(inner, &key, self.meter)?.map(Into::into)));
+        }
+        operators::index(&operand, &key, self.meter).map_err(|fault| match (fault, written) {
+            // A key that stands in the expression may be named.
+            (Fault::Error(error), Code::Constant(Value::Str(name)))
+                if matches!(*error, EvalError::NoSuchKey { .. }) =>
+            {
+                no_such_key(name)
+            }
+            (fault, _) => fault,
+        })
+    }
+
+    #[inline(never)]
+    fn index_if_there(&mut self, operand: &Code, key: &Code) -> Result<Value<'a>, Fault> {
+        let (operand, key) = (self.eval(operand)?, self.eval(key)?);
+        self.meter.charge(1)?;
+        let found = match &operand {
+            Value::Optional(None) => None,
+            Value::Optional(Some(inner)) => operators::index_if_there(inner, &key, self.meter)?,
+            other => operators::index_if_there(other, &key, self.meter)?,
+        };
+        Ok(Value::Optional(found.map(Into::into)))
+    }
+
+    /// `&&` is decided by a false, `||` by a true, whatever the other terms do.
+    #[inline(never)]
+    fn logic(&mut self, terms: &[Code], decisive: bool) -> Result<Value<'a>, Fault> {
+        let mut failed = None;
+        for term in terms {
+            match self.eval(term) {
+                Ok(Value::Bool(b)) if b == decisive => return Ok(Value::Bool(decisive)),
+                Ok(Value::Bool(_)) => {}
+                Ok(other) => {
+                    let name = if decisive { "||" } else { "&&" };
+                    failed.get_or_insert_with(|| Fault::no_such_overload(name, &[other]));
+                }
+                Err(Fault::Budget) => return Err(Fault::Budget),
+                Err(error) => {
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        failed.map_or(Ok(Value::Bool(!decisive)), Err)
+    }
+
+    #[inline(never)]
+    fn equal(&mut self, sides: &[Code; 2], negated: bool) -> Result<Value<'a>, Fault> {
+        let [a, b] = self.both(sides)?;
+        self.meter.charge(a.size().min(b.size()).div_ceil(10))?;
+        Ok(Value::Bool(operators::equal(&a, &b, self.meter)? != negated))
+    }
+
+    #[inline(never)]
+    fn calculate(&mut self, operator: Arithmetic, sides: &[Code; 2]) -> Result<Value<'a>, Fault> {
+        let [a, b] = self.both(sides)?;
+        self.meter.charge(text_cost(&a, &b, u64::saturating_add))?;
+        operators::calculate(operator, &a, &b, self.meter)
+    }
+
+    #[inline(never)]
+    fn call(&mut self, call: &Call) -> Result<Value<'a>, Fault> {
+        let mut args = Vec::with_capacity(call.args.len());
+        for arg in &call.args {
+            args.push(self.eval(arg)?);
+        }
+        // A regular expression that stands in the source is prepared.
+        let takes = |candidate: &&Candidate| {
+            let mut each = candidate.takes.iter().zip(&args).enumerate();
+            each.all(|(n, (wanted, arg))| {
+                arg.fits(wanted) || (candidate.overload.pattern == Some(n) && matches!(arg, Value::Opaque(_)))
+            })
+        };
+        let Some(candidate) = call.candidates.iter().find(takes) else {
+            return Err(Fault::no_such_overload(call.name, &args));
+        };
+        self.meter.charge(candidate.overload.cost.of(&args))?;
+        (candidate.overload.run)(&args, self.meter)
+    }
+
+    #[inline(never)]
+    fn list(&mut self, elements: &[(Code, bool)]) -> Result<Value<'a>, Fault> {
+        let mut values = Vec::with_capacity(elements.len());
+        for (element, optional) in elements {
+            let value = self.eval(element)?;
+            values.extend(if *optional { held(value)? } else { Some(value) });
+        }
+        self.meter.charge(cost::LIST)?;
+        Ok(Value::list(values))
+    }
+
+    #[inline(never)]
+    fn map(&mut self, entries: &[Entry]) -> Result<Value<'a>, Fault> {
+        let mut made = BTreeMap::new();
+        for entry in entries {
+            let (key, value) = (self.eval(&entry.key)?, self.eval(&entry.value)?);
+            let Some(value) = (if entry.optional { held(value)? } else { Some(value) }) else { continue };
+            // As in cel-go the last of the same key counts.
+            made.insert(new_key(&key)?, value);
+        }
+        self.meter.charge(cost::MAP)?;
+        Ok(Value::map(made))
+    }
+
+    #[inline(never)]
+    fn optional_map(
+        &mut self,
+        operand: &Code,
+        slot: usize,
+        body: &Code,
+        flat: bool,
+    ) -> Result<Value<'a>, Fault> {
+        match self.eval(operand)? {
+            Value::Optional(None) => Ok(Value::Optional(None)),
+            Value::Optional(Some(inner)) => {
+                self.set(slot, (*inner).clone());
+                match self.eval(body)? {
+                    value if !flat => Ok(Value::some(value)),
+                    value @ Value::Optional(_) => Ok(value),
+                    other => Err(Fault::no_such_overload("optFlatMap", &[other])),
+                }
+            }
+            other => Err(Fault::no_such_overload("optMap", &[other])),
+        }
+    }
+}
+
+/// What an optional entry puts in.
+fn held(value: Value<'_>) -> Result<Option<Value<'_>>, Fault> {
+    match value {
+        Value::Optional(inner) => Ok(inner.map(|inner| (*inner).clone())),
+        other => Err(Fault::new(format!("cannot initialize optional entry from {}", other.type_name()))),
+    }
+}
+
+fn new_key<'a>(key: &Value<'a>) -> Result<Key<'a>, Fault> {
+    Key::new(key).ok_or_else(|| Fault::new(format!("unsupported key type: {}", key.type_name())))
+}
+
+/// Puts in what a loop makes.
+fn insert<'a>(
+    made: &mut BTreeMap<Key<'a>, Value<'a>>,
+    key: &Value<'a>,
+    value: Value<'a>,
+) -> Result<(), Fault> {
+    match made.insert(new_key(key)?, value) {
+        None => Ok(()),
+        Some(_) => Err(Fault::new("insert failed: the key is already there")),
+    }
+}
+
+/// What reading two texts costs; 1 for anything else.
+fn text_cost(a: &Value<'_>, b: &Value<'_>, of: fn(u64, u64) -> u64) -> u64 {
+    match (a, b) {
+        (Value::Str(_), Value::Str(_)) | (Value::Bytes(_), Value::Bytes(_)) => {
+            of(a.size(), b.size()).div_ceil(10)
+        }
+        _ => 1,
+    }
+}
+
+fn no_such_key(name: &str) -> Fault {
+    EvalError::NoSuchKey { key: Some(Text::word(name)) }.into()
+}
+
+fn no_fields(value: &Value<'_>) -> Fault {
+    Fault::new(format!("no such overload: {} has no fields", value.describe()))
 }

@@ -2,10 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use cel::Env;
 use cel::common::ast::{IdedExpr, SourceInfo};
 
 use super::error::{CompileError, Position, Text};
-use super::{MAX_EXPRESSION_LENGTH, environment, syntax};
+use super::{MAX_EXPRESSION_LENGTH, syntax};
+
+/// How deep brackets may nest for the parser; cel-go stops at 250.
+const MAX_BRACKETS: u16 = 250;
 
 /// A syntax tree, and where each of its nodes stands in the source.
 pub(super) struct Parsed {
@@ -51,7 +55,8 @@ pub(super) fn parse(source: &str) -> Result<Parsed, CompileError> {
     if source.trim().is_empty() {
         return Err(CompileError::Empty);
     }
-    let parser = environment::env().parser().enable_ident_escape_syntax(true);
+    // Without macros: the checker knows them by their names.
+    let parser = Env::default().parser().enable_ident_escape_syntax(true).max_recursion_depth(MAX_BRACKETS);
     match catch_unwind(AssertUnwindSafe(|| parser.parse_with_source_info(source))) {
         Ok(Ok((expr, info))) => Ok(Parsed { expr, places: Places(info) }),
         Ok(Err(errors)) => Err(syntax::explain(&errors.errors, source)),

@@ -1,7 +1,10 @@
-//! Which names an expression may use.
+//! Which names an expression may use, and of which types they are.
+
+use std::sync::{Arc, LazyLock};
 
 use super::compile::Program;
-use super::kinds::Kinds;
+use super::reads::{Reads, Traced};
+use super::types::{ObjectType, Type};
 
 /// A name that an object is bound to while it is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,14 +56,22 @@ impl Roots {
     }
 }
 
-/// Before the name of a variable, where it is read and where it is bound.
-pub(super) const VARIABLES: &str = "variables.";
-
 /// The names that exist for one expression: some [`Root`]s, and the variables declared before it.
 #[derive(Debug, Clone, Default)]
 pub struct Scope {
     roots: Roots,
-    variables: Vec<(String, Kinds)>,
+    /// What `object` and `oldObject` are, where a schema says so.
+    object: Option<Type>,
+    variables: Vec<Declared>,
+}
+
+#[derive(Debug, Clone)]
+struct Declared {
+    name: String,
+    result: Type,
+    depth: usize,
+    /// What it reads, and what its value may be a part of.
+    traced: (Reads, Traced),
 }
 
 impl Scope {
@@ -71,30 +82,124 @@ impl Scope {
         scope
     }
 
-    /// Lets expressions that are compiled from here on read `variables.NAME`.
+    /// The same roots and no variables, for objects whose schema is known.
+    pub fn typed(&self, object: Type) -> Self {
+        Self { roots: self.roots, object: Some(object), variables: Vec::new() }
+    }
+
+    /// Lets expressions that are compiled from here on read `variables.NAME`. Bindings must have the variables in
+    /// the order in which they are declared.
     pub fn declare(&mut self, name: &str, program: &Program) {
-        self.variables.push((name.to_owned(), program.kinds()));
+        self.variables.push(Declared {
+            name: name.to_owned(),
+            result: program.result().clone(),
+            depth: program.depth(),
+            traced: (program.reads().clone(), program.traced().clone()),
+        });
+    }
+
+    /// Declares a variable of which only the type matters.
+    pub fn declare_type(&mut self, name: &str, result: Type) {
+        self.variables.push(Declared { name: name.to_owned(), result, depth: 0, traced: Default::default() });
     }
 
     pub(super) fn has(&self, root: Root) -> bool {
         self.roots.contains(root)
     }
 
-    pub(super) fn has_variable(&self, name: &str) -> bool {
-        self.variables.iter().any(|(known, _)| known == name)
+    pub(super) fn type_of(&self, root: Root) -> Type {
+        match root {
+            Root::Object | Root::OldObject => self.object.clone().unwrap_or(Type::Dyn),
+            Root::NamespaceObject => NAMESPACE.clone(),
+            Root::Request => REQUEST.clone(),
+            Root::Now => Type::Timestamp,
+        }
     }
 
-    /// What `variables.NAME` can be; anything for a name that is not one of ours.
-    pub(super) fn variable_kinds(&self, ident: &str) -> Kinds {
-        ident
-            .strip_prefix(VARIABLES)
-            .and_then(|name| self.variables.iter().find(|(known, _)| known == name))
-            .map_or(Kinds::ANY, |(_, kinds)| *kinds)
+    /// The place and the type of a variable.
+    pub(super) fn variable(&self, name: &str) -> Option<(usize, &Type)> {
+        let place = self.variables.iter().rposition(|known| known.name == name)?;
+        Some((place, &self.variables[place].result))
+    }
+
+    pub(super) fn variable_name(&self, place: usize) -> &str {
+        self.variables.get(place).map_or("", |known| &known.name)
+    }
+
+    /// What the variables read, in the order of declaration.
+    pub(super) fn traced(&self) -> Vec<(Reads, Traced)> {
+        self.variables.iter().map(|known| known.traced.clone()).collect()
+    }
+
+    /// How deep evaluating the variable goes.
+    pub(super) fn variable_depth(&self, place: usize) -> usize {
+        self.variables.get(place).map_or(0, |known| known.depth)
     }
 
     /// Every name that can be written, the way it is written.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         let roots = Root::ALL.into_iter().filter(|root| self.has(*root)).map(|root| root.name().to_owned());
-        roots.chain(self.variables.iter().map(|(name, _)| format!("{VARIABLES}{name}")))
+        roots.chain(self.variables.iter().map(|known| format!("variables.{}", known.name)))
     }
 }
+
+fn object(name: &str, fields: &[(&str, Type)]) -> Type {
+    let fields = fields.iter().map(|(name, of)| (Arc::from(*name), of.clone())).collect();
+    Type::Object(Arc::new(ObjectType { name: name.to_owned(), fields }))
+}
+
+/// A Namespace as ValidatingAdmissionPolicies declare it (`BuildNamespaceType` in
+/// k8s.io/apiserver/pkg/admission/plugin/cel/compile.go). Its times are declared as timestamps there, and are texts
+/// when they are read: dyn says the truth.
+static NAMESPACE: LazyLock<Type> = LazyLock::new(|| {
+    let texts = Type::list(Type::String);
+    let labels = Type::map(Type::String, Type::String);
+    let metadata = object(
+        "namespaceObject.metadata",
+        &[
+            ("name", Type::String),
+            ("generateName", Type::String),
+            ("namespace", Type::String),
+            ("labels", labels.clone()),
+            ("annotations", labels),
+            ("UID", Type::String),
+            ("creationTimestamp", Type::Dyn),
+            ("deletionGracePeriodSeconds", Type::Int),
+            ("deletionTimestamp", Type::Dyn),
+            ("generation", Type::Int),
+            ("resourceVersion", Type::String),
+            ("finalizers", texts.clone()),
+        ],
+    );
+    let condition = object(
+        "namespaceObject.status.conditions[]",
+        &[
+            ("status", Type::String),
+            ("type", Type::String),
+            ("lastTransitionTime", Type::Dyn),
+            ("message", Type::String),
+            ("reason", Type::String),
+        ],
+    );
+    let status =
+        object("namespaceObject.status", &[("conditions", Type::list(condition)), ("phase", Type::String)]);
+    let spec = object("namespaceObject.spec", &[("finalizers", texts)]);
+    object("namespaceObject", &[("metadata", metadata), ("spec", spec), ("status", status)])
+});
+
+/// Of an admission request what exists without one.
+static REQUEST: LazyLock<Type> = LazyLock::new(|| {
+    let names = |name: &str, last: &str| {
+        object(name, &[("group", Type::String), ("version", Type::String), (last, Type::String)])
+    };
+    object(
+        "request",
+        &[
+            ("kind", names("request.kind", "kind")),
+            ("resource", names("request.resource", "resource")),
+            ("name", Type::String),
+            ("namespace", Type::String),
+            ("operation", Type::String),
+        ],
+    )
+});

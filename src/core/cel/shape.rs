@@ -1,6 +1,6 @@
 //! How deep a syntax tree goes. The first look at a tree, since all others recurse.
 
-use cel::common::ast::{ComprehensionExpr, EntryExpr, Expr, IdedExpr};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr};
 
 use super::error::CompileError;
 use super::parse::Places;
@@ -13,26 +13,37 @@ pub(super) fn check(expr: &IdedExpr, places: &Places) -> Result<(), CompileError
         if depth > MAX_DEPTH {
             return Err(CompileError::TooDeep { at: places.of(expr.id), max: MAX_DEPTH });
         }
-        if let Expr::Comprehension(inner) = &expr.expr {
-            let inside = loops + usize::from(repeats(inner));
-            if inside > MAX_LOOPS {
-                return Err(CompileError::TooNested { at: places.of(expr.id), max: MAX_LOOPS });
+        match &expr.expr {
+            Expr::Call(call) if repeats(call) => {
+                if loops == MAX_LOOPS {
+                    return Err(CompileError::TooNested { at: places.of(expr.id), max: MAX_LOOPS });
+                }
+                open.extend(call.target.as_deref().map(|range| (range, depth + 1, loops)));
+                open.extend(call.args.iter().map(|arg| (arg, depth + 1, loops + 1)));
             }
-            open.extend([&inner.iter_range, &inner.accu_init].map(|part| (part, depth + 1, loops)));
-            open.extend(
-                [&inner.loop_cond, &inner.loop_step, &inner.result].map(|part| (part, depth + 1, inside)),
-            );
-        } else {
-            for_each_part(expr, |part| open.push((part, depth + 1, loops)));
+            _ => for_each_part(expr, |part| open.push((part, depth + 1, loops))),
         }
     }
     Ok(())
 }
 
-/// Whether it runs over a list. What only binds a name for `sortBy` and `optMap` does not: it looks like a
-/// loop over an empty list.
-pub(super) fn repeats(loops: &ComprehensionExpr) -> bool {
-    !matches!(&loops.iter_range.expr, Expr::List(list) if list.elements.is_empty())
+/// Whether it is a macro that evaluates its arguments for each element of a list or map.
+fn repeats(call: &CallExpr) -> bool {
+    const LOOPS: [&str; 10] = [
+        "all",
+        "exists",
+        "existsOne",
+        "exists_one",
+        "filter",
+        "map",
+        "sortBy",
+        "transformList",
+        "transformMap",
+        "transformMapEntry",
+    ];
+    call.target.is_some()
+        && LOOPS.contains(&call.func_name.as_str())
+        && matches!(call.args.as_slice(), [first, _, ..] if matches!(first.expr, Expr::Ident(_)))
 }
 
 /// Hands out the expressions directly within `expr`.
@@ -55,24 +66,4 @@ pub(super) fn for_each_part<'e>(expr: &'e IdedExpr, mut hand: impl FnMut(&'e Ide
             [&l.iter_range, &l.accu_init, &l.loop_cond, &l.loop_step, &l.result].into_iter().for_each(hand);
         }
     }
-}
-
-/// How many operations `expr` consists of, without recursion and without what loops inside of it repeat.
-pub(super) fn operations(expr: &IdedExpr) -> u64 {
-    let mut count = 0;
-    let mut open = vec![expr];
-    while let Some(expr) = open.pop() {
-        count += 1;
-        match &expr.expr {
-            Expr::Comprehension(inner) if repeats(inner) => {
-                open.extend([&inner.iter_range, &inner.accu_init])
-            }
-            _ => for_each_part(expr, |part| open.push(part)),
-        }
-        // A regular expression is compiled anew by each call.
-        if matches!(&expr.expr, Expr::Call(call) if call.func_name == "matches") {
-            count += 1000;
-        }
-    }
-    count
 }

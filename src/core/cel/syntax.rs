@@ -7,6 +7,34 @@ use super::error::{CompileError, Position, Text};
 
 const MAX_MESSAGE: usize = 240;
 
+/// Whether CEL keeps this word for itself, so that nothing can be called so.
+pub fn is_reserved(word: &str) -> bool {
+    const WORDS: [&str; 21] = [
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "false",
+        "for",
+        "function",
+        "if",
+        "import",
+        "in",
+        "let",
+        "loop",
+        "namespace",
+        "null",
+        "package",
+        "return",
+        "true",
+        "var",
+        "void",
+        "while",
+    ];
+    WORDS.contains(&word)
+}
+
 /// The first of the parser's errors that says something.
 pub(super) fn explain(errors: &[ParseError], source: &str) -> CompileError {
     // These follow from an error that is reported as well, though they can stand before it.

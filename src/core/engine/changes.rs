@@ -67,7 +67,7 @@ impl Engine {
         let admitted = match_conditions(&policy, &mut bindings);
         for rule in policy.rules.iter().filter(|rule| asked(rule)) {
             let verdict = match (&admitted, rule.as_change()) {
-                (Admission::Skipped, _) | (_, None) => continue,
+                (Admission::Skipped(_), _) | (_, None) => continue,
                 (Admission::Failed(error), _) => Verdict::Error(error.clone()),
                 (Admission::Judged, Some(change)) => {
                     change.judge(&mut bindings, before, after, &GuessedKeys, now)

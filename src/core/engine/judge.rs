@@ -11,8 +11,88 @@ use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{Case, Judgement, Operation, RuleKind, Verdict, error_text};
+use crate::core::rules::{Case, CompiledRule, DriftVerdict, Operation, RuleKind, Verdict, error_text};
 use crate::core::tree::Node;
+
+/// What an object is judged by, beside itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// The Namespace that the object is in.
+    pub namespace_object: Option<&'a Node>,
+    /// Group, version and plural of its kind; none when the policy does not read `request`.
+    pub resource: Option<&'a [Arc<str>; 3]>,
+    /// The time of judging.
+    pub now: Timestamp,
+}
+
+/// What a rule makes of an object that its selection selects.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Judgement {
+    /// It was judged.
+    Judged(Verdict),
+    /// The match condition of this name is false.
+    Skipped(Arc<str>),
+    /// Nothing can be said: the rule does not compile at present, or its baseline is not known.
+    NotInForce,
+}
+
+/// Judges an object by each rule of `policy` that is about states of the selection at `index`, in the order of the
+/// spec, as if it was never seen before. Whether the selection selects the object is not asked.
+pub fn judge(
+    policy: &CompiledPolicy,
+    index: usize,
+    object: &ProjectedObject,
+    facts: Facts<'_>,
+    mut each: impl FnMut(&CompiledRule, Judgement),
+) {
+    ask(policy, index, object, facts, |rule, admission, bindings| {
+        let case = Case {
+            object,
+            before: None,
+            open: None,
+            drifted: None,
+            reference: None,
+            keys: &GuessedKeys,
+            now: facts.now,
+        };
+        let judgement = match (&rule.kind, admission) {
+            (None | Some(RuleKind::Change(_)), _) => Judgement::NotInForce,
+            (_, Admission::Skipped(condition)) => Judgement::Skipped(condition.clone()),
+            (_, Admission::Failed(error)) => Judgement::Judged(Verdict::Error(error.clone())),
+            (Some(RuleKind::State(state)), Admission::Judged) => {
+                Judgement::Judged(state.judge(&rule.name, bindings))
+            }
+            (Some(RuleKind::Drift(drift)), Admission::Judged) => match drift.judge(bindings, case) {
+                DriftVerdict::Known(verdict, _) => Judgement::Judged(verdict),
+                DriftVerdict::Wait | DriftVerdict::Lost => Judgement::NotInForce,
+            },
+        };
+        each(rule, judgement);
+    });
+}
+
+/// Evaluates the match conditions and turns to each rule about states.
+fn ask(
+    policy: &CompiledPolicy,
+    index: usize,
+    object: &ProjectedObject,
+    facts: Facts<'_>,
+    mut each: impl FnMut(&CompiledRule, &Admission, &mut Bindings<'_>),
+) {
+    let request = facts.resource.map(|resource| request(Operation::Create, resource, object.id()));
+    let mut bindings = Bindings::new(Inputs {
+        object: Some(object.root()),
+        old_object: None,
+        namespace_object: facts.namespace_object,
+        request: request.as_ref(),
+        now: facts.now,
+        variables: &policy.variables,
+    });
+    let admission = match_conditions(policy, &mut bindings);
+    for rule in policy.rules.iter().filter(|rule| rule.judges(index) && rule.as_change().is_none()) {
+        each(rule, &admission, &mut bindings);
+    }
+}
 
 impl Engine {
     pub(super) fn judge(
@@ -41,39 +121,31 @@ impl Engine {
         }
         let namespace_object =
             object.id().namespace.as_deref().and_then(|name| self.watches.namespace(name)).map(|o| o.root());
-        let resource = self.watches.by_id.get(&watch).map(|w| w.route.resource.clone()).unwrap_or_default();
-        let request = tracked.uses_request.then(|| request(Operation::Create, &resource, object.id()));
-        let mut bindings = Bindings::new(Inputs {
-            object: Some(object.root()),
-            old_object: None,
-            namespace_object,
-            request: request.as_ref(),
-            now,
-            variables: &policy.variables,
-        });
-        let admitted = match_conditions(&policy, &mut bindings);
-        for rule in policy.rules.iter().filter(|rule| rule.judges(index) && rule.as_change().is_none()) {
+        let resource = self.watches.by_id.get(&watch).map(|w| &w.route.resource);
+        let resource = resource.filter(|_| tracked.uses_request);
+        let facts = Facts { namespace_object, resource, now };
+        let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
+        ask(&policy, index, object, facts, |rule, admission, bindings| {
             let key =
                 FindingKey { rule: rule.name.clone(), selection: reader.selection.clone(), uid: uid.clone() };
-            let ledger = &mut tracked.ledger;
-            let judgement = match (&rule.kind, &admitted) {
+            let verdict = match (&rule.kind, admission) {
                 // What was found before stays until the rule can be judged again.
-                (None | Some(RuleKind::Change(_)), _) => Judgement::Wait,
-                (_, Admission::Skipped) => {
+                (None | Some(RuleKind::Change(_)), _) => DriftVerdict::Wait,
+                (_, Admission::Skipped(_)) => {
                     let skipped = ledger.forget(&key, Resolution::NotSelected);
                     out.extend(skipped.map(|t| (reader.policy.clone(), t)));
-                    continue;
+                    return;
                 }
                 (_, Admission::Failed(error)) => {
                     let drifted = ledger.drifted(&key).cloned();
-                    Judgement::Known(Verdict::Error(error.clone()), drifted)
+                    DriftVerdict::Known(Verdict::Error(error.clone()), drifted)
                 }
                 (Some(RuleKind::State(state)), Admission::Judged) => {
-                    Judgement::Known(state.judge(&rule.name, &mut bindings), None)
+                    DriftVerdict::Known(state.judge(&rule.name, bindings), None)
                 }
                 (Some(RuleKind::Drift(drift)), Admission::Judged) => {
-                    let feeds = rule.baseline().and_then(|baseline| tracked.feeds.get(baseline));
-                    let reference = self.watches.only(feeds.into_iter().flatten());
+                    let feeds = rule.baseline().and_then(|baseline| feeds.get(baseline));
+                    let reference = watches.only(feeds.into_iter().flatten());
                     let case = Case {
                         object,
                         before,
@@ -83,29 +155,30 @@ impl Engine {
                         keys: &GuessedKeys,
                         now,
                     };
-                    drift.judge(&mut bindings, case)
+                    drift.judge(bindings, case)
                 }
             };
-            let transition = match judgement {
-                Judgement::Known(verdict, drifted) => {
+            let transition = match verdict {
+                DriftVerdict::Known(verdict, drifted) => {
                     let transition = ledger.enter(key.clone(), rule.severity, object.id(), verdict, now);
                     ledger.keep_drifted(&key, drifted);
                     transition
                 }
-                Judgement::Wait => {
+                DriftVerdict::Wait => {
                     ledger.confirm(&key);
                     None
                 }
-                Judgement::Lost => ledger.forget(&key, Resolution::BaselineLost),
+                DriftVerdict::Lost => ledger.forget(&key, Resolution::BaselineLost),
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
-        }
+        });
     }
 }
 
 pub(super) enum Admission {
     Judged,
-    Skipped,
+    /// By the condition of this name.
+    Skipped(Arc<str>),
     Failed(Arc<str>),
 }
 
@@ -115,7 +188,7 @@ pub(super) fn match_conditions(policy: &CompiledPolicy, bindings: &mut Bindings<
     for condition in &policy.match_conditions {
         match condition.program.evaluate_bool(bindings) {
             Ok(true) => {}
-            Ok(false) => return Admission::Skipped,
+            Ok(false) => return Admission::Skipped(condition.name.clone()),
             Err(error) => {
                 let text = format!("matchCondition {}: {error}", condition.name);
                 failed.get_or_insert_with(|| error_text(&text));

@@ -100,12 +100,7 @@ impl Watches {
     }
 
     pub(super) fn admits(&self, selection: &Selection, object: &ProjectedObject) -> bool {
-        let id = object.id();
-        // A Namespace object is matched by its own labels, as in admission policies.
-        if id.namespace.is_none() && &*id.kind == "Namespace" && &*id.api_version == "v1" {
-            return selection.filter.admits(Some(&id.name), |_| Some(object.labels()));
-        }
-        self.passes(selection, id.namespace.as_deref())
+        selection.admits(object, |name| self.namespace(name).map(|object| object.labels()))
     }
 
     /// How many objects of a watch a selection admits.

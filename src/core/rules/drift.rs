@@ -76,7 +76,7 @@ pub struct Case<'a> {
 
 /// What comes of it.
 #[derive(Debug, PartialEq)]
-pub enum Judgement {
+pub enum DriftVerdict {
     /// A verdict, and what is to be kept while the finding is open.
     Known(Verdict, Option<Drifted>),
     /// It cannot be judged yet: what is open stays.
@@ -87,36 +87,36 @@ pub enum Judgement {
 
 impl Drift {
     /// Judges one object.
-    pub fn judge(&self, bindings: &mut Bindings<'_>, case: Case<'_>) -> Judgement {
+    pub fn judge(&self, bindings: &mut Bindings<'_>, case: Case<'_>) -> DriftVerdict {
         if !self.allowed_managers.is_empty() && !case.object.knows_managers() {
             // The rule is new to the watch, which reads again what is known.
-            return Judgement::Wait;
+            return DriftVerdict::Wait;
         }
         let (differing, drifted) = match &self.baseline {
             Baseline::Inline(declared) => (self.against(declared, Mode::Declared, case), None),
             Baseline::Object(selection) => match case.reference {
-                None => return Judgement::Wait,
+                None => return DriftVerdict::Wait,
                 Some(None) => {
                     let text = format!("the baseline, see {selection} in status.resources, does not exist");
-                    return Judgement::Known(Verdict::Error(text.into()), None);
+                    return DriftVerdict::Known(Verdict::Error(text.into()), None);
                 }
                 Some(Some(reference)) => (self.against(reference.root(), Mode::Exact, case), None),
             },
             Baseline::LastCompliant => {
                 let Some(drifted) = self.last_compliant(case) else {
                     return match (case.open, case.drifted) {
-                        (Some(_), None) => Judgement::Lost,
-                        _ => Judgement::Known(Verdict::Compliant, None),
+                        (Some(_), None) => DriftVerdict::Lost,
+                        _ => DriftVerdict::Known(Verdict::Compliant, None),
                     };
                 };
                 (self.since(&drifted, case), Some(drifted))
             }
         };
         if differing.is_empty() {
-            return Judgement::Known(Verdict::Compliant, None);
+            return DriftVerdict::Known(Verdict::Compliant, None);
         }
         let message = self.wording.with_fields(bindings, "drifted", &differing);
-        Judgement::Known(Verdict::Violation(Violation { message, fields: differing }), drifted)
+        DriftVerdict::Known(Verdict::Violation(Violation { message, fields: differing }), drifted)
     }
 
     fn allows(&self, actor: Option<&Actor>) -> bool {

@@ -11,7 +11,7 @@ mod wording;
 use std::sync::Arc;
 
 pub use change::{Change, Operation};
-pub use drift::{Baseline, Case, Drift, Drifted, Judgement};
+pub use drift::{Baseline, Case, Drift, DriftVerdict, Drifted};
 pub use expression::Expression;
 pub use wording::Wording;
 

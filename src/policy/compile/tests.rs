@@ -3,7 +3,7 @@
 use super::*;
 
 fn compiled(spec: &str) -> CompiledPolicy {
-    let spec: MonitorPolicySpec = serde_yaml::from_str(spec).unwrap_or_else(|e| panic!("{e} in {spec}"));
+    let spec: MonitorPolicySpec = crate::yaml::from_str(spec).unwrap_or_else(|e| panic!("{e} in {spec}"));
     compile(PolicyKey("p".into()), "uid".into(), 7, &spec)
 }
 
@@ -47,7 +47,7 @@ matchConditions:
 - {name: alive, expression: '!has(object.metadata.deletionTimestamp)'}
 rules:
 - {name: owned, expression: variables.owner != '', message: nobody owns it}
-- {name: other, resources: [apps], severity: critical, expression: 'true', messageExpression: variables.owner}
+- {name: other, resources: [apps], severity: critical, expression: 'true', messageExpression: string(variables.owner)}
 ",
     );
     assert_eq!(policy.problems, []);
@@ -55,7 +55,7 @@ rules:
     let pods = &policy.selections[0].target;
     assert_eq!((pods.group.as_str(), pods.version.as_deref(), pods.kind.as_str()), ("", Some("v1"), "Pod"));
     assert_eq!(pods.namespaces.len() + pods.names.len(), 3);
-    assert_eq!(pods.label_selector, "app=web,tier in (back,front),!old");
+    assert_eq!(pods.labels.to_string(), "app=web,tier in (back,front),!old");
     assert_eq!(pods.field_selector, "status.phase!=Succeeded");
     let apps = &policy.selections[1];
     assert_eq!((apps.target.group.as_str(), &apps.target.version), ("apps", &None));
@@ -92,9 +92,9 @@ fn what_does_not_compile_is_named_with_its_field() {
             "1:",
         ),
         (
-            "rules: [{name: a, expression: 'true'}]\nvariables: [{name: x, expression: variables.y}, {name: y, expression: '1'}]",
+            "rules: [{name: a, expression: 'true'}]\nvariables: [{name: x, expression: variables.z}, {name: z, expression: '1'}]",
             "spec.variables[0].expression: ",
-            "variables.y",
+            "variables.z",
         ),
         (
             "rules: [{name: a, expression: 'true'}]\nmatchConditions: [{name: x, expression: '\"yes\"'}]",
@@ -194,7 +194,7 @@ fn an_api_version_of_any_form_is_taken_apart() {
         ("*", "", None),
     ] {
         let policy = compiled(&format!(
-            "resources: [{{name: x, apiVersion: '{api_version}', kind: Y}}]\nrules: [{{name: a, expression: 'true'}}]"
+            "resources: [{{name: x, apiVersion: '{api_version}', kind: Z}}]\nrules: [{{name: a, expression: 'true'}}]"
         ));
         let target = &policy.selections[0].target;
         assert_eq!((target.group.as_str(), target.version.as_deref()), (group, version));

@@ -95,7 +95,7 @@ mod tests {
     }
 
     fn policy() -> CompiledPolicy {
-        let spec = serde_yaml::from_str(
+        let spec = crate::yaml::from_str(
             "{resources: [{name: pods, apiVersion: v1, kind: Pod}], rules: [{name: r, expression: 'true'}]}",
         );
         compile(PolicyKey("p".into()), "uid".into(), 1, &spec.expect("a spec"))

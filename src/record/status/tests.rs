@@ -18,7 +18,7 @@ fn key() -> PolicyKey {
 }
 
 fn policy(suspended: bool) -> Arc<CompiledPolicy> {
-    let mut spec: crate::api::MonitorPolicySpec = serde_yaml::from_str(SPEC).expect("a spec");
+    let mut spec: crate::api::MonitorPolicySpec = crate::yaml::from_str(SPEC).expect("a spec");
     spec.suspend = suspended;
     Arc::new(compile(key(), "uid".into(), 1, &spec))
 }
@@ -45,7 +45,7 @@ async fn sources(server: &ApiServer, policy: Arc<CompiledPolicy>) -> Sources {
 }
 
 fn written() -> Reply {
-    let spec: serde_json::Value = serde_yaml::from_str(SPEC).expect("a spec");
+    let spec: serde_json::Value = crate::yaml::from_str(SPEC).expect("a spec");
     Reply::json(
         &json!({"apiVersion": "polywatch.dev/v1alpha1", "kind": "MonitorPolicy", "metadata": {"name": "p"}, "spec": spec}),
     )

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::core::event::WatchId;
-use crate::core::project::Paths;
+use crate::core::paths::Paths;
 use crate::nudge::Fan;
 use crate::testing::{ApiServer, Asked, Part, Reply, status};
 use crate::watch::Board;

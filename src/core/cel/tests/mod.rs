@@ -2,6 +2,7 @@
 
 mod costs;
 mod errors;
+mod libraries;
 mod limits;
 mod variables;
 mod verdicts;

@@ -52,7 +52,7 @@ pub(super) fn named(name: &str, uid: &str, generation: i64, spec: &str) -> Arc<C
 }
 
 pub(super) fn with_problems(name: &str, uid: &str, generation: i64, spec: &str) -> Arc<CompiledPolicy> {
-    let spec: MonitorPolicySpec = serde_yaml::from_str(spec).unwrap_or_else(|e| panic!("{e} in {spec}"));
+    let spec: MonitorPolicySpec = crate::yaml::from_str(spec).unwrap_or_else(|e| panic!("{e} in {spec}"));
     Arc::new(compile(PolicyKey(name.into()), uid.into(), generation, &spec))
 }
 

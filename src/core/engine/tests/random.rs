@@ -30,7 +30,7 @@ rules: [{name: low, expression: object.spec.level <= 1}]",
         &[("items", &[Feed::In("x")])],
     ),
     (
-        "resources: [{name: items, apiVersion: example.io/v1, kind: Item, namespaces: [x, y]}]
+        "resources: [{name: items, apiVersion: example.io/v1, kind: Item, namespaces: [x, 'y']}]
 rules: [{name: low, expression: object.spec.level <= 1, message: high}]",
         &[("items", &[Feed::In("x"), Feed::In("y")])],
     ),
@@ -41,7 +41,7 @@ rules: [{name: low, expression: object.spec.level <= 0}]",
         &[("items", &[Feed::All])],
     ),
     (
-        "resources: [{name: items, apiVersion: example.io/v1, kind: Item, excludeNamespaces: [y]}]
+        "resources: [{name: items, apiVersion: example.io/v1, kind: Item, excludeNamespaces: ['y']}]
 matchConditions: [{name: some, expression: object.spec.level > 0}]
 rules: [{name: low, expression: object.spec.level <= 1}, {name: never, expression: 'false'}]",
         &[("items", &[Feed::All])],

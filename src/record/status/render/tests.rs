@@ -21,7 +21,7 @@ rules:
 ";
 
 fn policy(spec: &str) -> CompiledPolicy {
-    let spec = serde_yaml::from_str(spec).expect("a spec");
+    let spec = crate::yaml::from_str(spec).expect("a spec");
     compile(PolicyKey("p".into()), "uid".into(), 4, &spec)
 }
 

@@ -1,0 +1,225 @@
+//! Policies judged on manifests.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::manifests::{Manifest, Manifests};
+use super::select::{Matcher, is_of_group, is_of_kind};
+use crate::core::cel::Root;
+use crate::core::engine::{Facts, Judgement, judge};
+use crate::core::finding::{ObjectId, Severity};
+use crate::core::policy::{CompiledPolicy, Selection};
+use crate::core::project::ProjectedObject;
+use crate::core::rules::Verdict;
+
+/// What a rule says about an object that it selects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Said {
+    /// It satisfies the rule.
+    Compliant,
+    /// It does not: what is wrong.
+    Violation(Arc<str>),
+    /// A match condition is false: which one.
+    Skipped(Arc<str>),
+    /// It could not be judged: why not.
+    Error(Arc<str>),
+}
+
+/// One rule and one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The policy.
+    pub policy: Arc<str>,
+    /// The rule.
+    pub rule: Arc<str>,
+    /// The object.
+    pub object: ObjectId,
+    /// The severity that a finding has.
+    pub severity: Severity,
+    /// The verdict.
+    pub said: Said,
+}
+
+/// What came of it, and what was not looked at.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// One entry for each rule and object that it selects, by policy, then object in the order of the manifests,
+    /// then rule.
+    pub entries: Vec<Entry>,
+    /// Objects at hand.
+    pub objects: usize,
+    /// Objects that a policy selects.
+    pub selected: usize,
+    /// Policies that were judged.
+    pub policies: usize,
+    /// Kinds that no policy watches, as `KIND (APIVERSION)`, and how many objects there are of them.
+    pub unwatched: BTreeMap<String, usize>,
+    /// Objects of a watched kind that no selection selects.
+    pub unselected: usize,
+    /// Whatever else is to be known, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Whether every object satisfies every rule that is about it.
+    pub fn is_compliant(&self) -> bool {
+        self.entries.iter().all(|entry| matches!(entry.said, Said::Compliant | Said::Skipped(_)))
+    }
+
+    /// How many entries say something for which `which` holds.
+    pub fn count(&self, which: impl Fn(&Said) -> bool) -> usize {
+        self.entries.iter().filter(|entry| which(&entry.said)).count()
+    }
+}
+
+/// Judges every object by every policy that selects it.
+pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Timestamp) -> Report {
+    let mut report = Report { objects: manifests.objects.len(), ..Report::default() };
+    let namespaces = Namespaces(manifests);
+    let mut selected = HashSet::new();
+    let mut assumed = BTreeSet::new();
+    for policy in policies {
+        if policy.suspended {
+            report.notes.push(format!("policy {} is suspended; it judges nothing", policy.key));
+            continue;
+        }
+        report.policies += 1;
+        let targets: Vec<Matcher<'_>> = policy.selections.iter().map(|s| Matcher::new(&s.target)).collect();
+        for (at, manifest) in manifests.objects.iter().enumerate() {
+            let mut judged = HashSet::new();
+            for (index, selection) in policy.selections.iter().enumerate() {
+                if !targets[index].matches(&manifest.object) {
+                    continue;
+                }
+                let own = manifest.object.id().namespace.as_ref();
+                if let Some(own) =
+                    own.filter(|own| policy.needs_namespaces() && manifests.assumed.contains_key(*own))
+                {
+                    assumed.insert(own.clone());
+                }
+                if !namespaces.admit(selection, &manifest.object) {
+                    continue;
+                }
+                selected.insert(at);
+                entries(policy, index, manifest, &namespaces, now, &mut judged, &mut report.entries);
+            }
+        }
+        idle(policy, manifests, &mut report.notes);
+    }
+    report.selected = selected.len();
+    unwatched(policies, manifests, &selected, &mut report);
+    for namespace in assumed {
+        report.notes.push(format!(
+            "Namespace {namespace} is not among the manifests; it is taken as one without labels of its own"
+        ));
+    }
+    for kind in &manifests.guessed {
+        report.notes.push(format!(
+            "whether {kind} lives in namespaces is not known, so it is taken to; add its CustomResourceDefinition"
+        ));
+    }
+    if manifests.replaced > 0 {
+        let count = manifests.replaced;
+        report.notes.push(format!(
+            "manifests of an object that is given again: {count}; the last counts, as for kubectl apply"
+        ));
+    }
+    report
+}
+
+fn entries(
+    policy: &CompiledPolicy,
+    index: usize,
+    manifest: &Manifest,
+    namespaces: &Namespaces<'_>,
+    now: Timestamp,
+    judged: &mut HashSet<Arc<str>>,
+    out: &mut Vec<Entry>,
+) {
+    let object = &manifest.object;
+    let namespace = object.id().namespace.as_deref().and_then(|name| namespaces.get(name));
+    let resource = policy.uses(Root::Request).then_some(&manifest.resource);
+    let facts = Facts { namespace_object: namespace.map(|namespace| namespace.root()), resource, now };
+    judge(policy, index, object, facts, |rule, judgement| {
+        let said = match judgement {
+            Judgement::Judged(Verdict::Compliant) => Said::Compliant,
+            Judgement::Judged(Verdict::Violation(violation)) => Said::Violation(violation.message),
+            Judgement::Judged(Verdict::Error(text)) => Said::Error(text),
+            Judgement::Skipped(condition) => Said::Skipped(condition),
+            // Policies that do not compile are refused before; a baseline that is an object is not at hand.
+            Judgement::NotInForce => return,
+        };
+        // Another selection of the same policy may select the same object: it is judged the same.
+        if judged.insert(rule.name.clone()) {
+            out.push(Entry {
+                policy: policy.key.0.clone(),
+                rule: rule.name.clone(),
+                object: object.id().clone(),
+                severity: rule.severity,
+                said,
+            });
+        }
+    });
+}
+
+/// The Namespaces at hand, and for objects whose own is not among them, one that has nothing but its name.
+struct Namespaces<'a>(&'a Manifests);
+
+impl Namespaces<'_> {
+    fn get(&self, name: &str) -> Option<&Arc<ProjectedObject>> {
+        self.0.namespaces.get(name).or_else(|| self.0.assumed.get(name))
+    }
+
+    fn admit(&self, selection: &Selection, object: &ProjectedObject) -> bool {
+        selection.admits(object, |name| self.get(name).map(|namespace| namespace.labels()))
+    }
+}
+
+/// Selections of which there is no object at all.
+fn idle(policy: &CompiledPolicy, manifests: &Manifests, notes: &mut Vec<String>) {
+    for selection in &policy.selections {
+        let of = |which: fn(&crate::core::policy::Target, &ObjectId) -> bool| {
+            manifests.objects.iter().find(|manifest| which(&selection.target, manifest.object.id()))
+        };
+        let (policy, name, kind) = (&policy.key, &selection.name, selection.target.display());
+        match (of(is_of_kind), of(is_of_group)) {
+            (Some(object), _) => {
+                if object.object.id().namespace.is_none() && !selection.target.namespaces.is_empty() {
+                    notes.push(format!(
+                        "policy {policy}, resource {name}: {kind} is cluster scoped, so namespaces selects nothing; \
+                         remove it"
+                    ));
+                }
+            }
+            (None, Some(other)) => notes.push(format!(
+                "policy {policy}, resource {name}: no manifest is of {kind}; there are some of {}, which an API server \
+                 may serve in both versions and this command can not",
+                other.object.id().api_version
+            )),
+            (None, None) => notes.push(format!("policy {policy}, resource {name}: no manifest is of {kind}")),
+        }
+    }
+}
+
+fn unwatched(
+    policies: &[Arc<CompiledPolicy>],
+    manifests: &Manifests,
+    selected: &HashSet<usize>,
+    report: &mut Report,
+) {
+    let active = || policies.iter().filter(|policy| !policy.suspended);
+    for (at, manifest) in manifests.objects.iter().enumerate() {
+        let id = manifest.object.id();
+        let mut selections = active().flat_map(|policy| &policy.selections);
+        if selected.contains(&at) {
+            continue;
+        }
+        if selections.any(|selection| is_of_kind(&selection.target, id)) {
+            report.unselected += 1;
+        } else {
+            *report.unwatched.entry(format!("{} ({})", id.kind, id.api_version)).or_default() += 1;
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What has no counterpart: refused where the verdict would be another, said where it would not.
+
+use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicySpec};
+
+use crate::offline::{InputError, Item};
+
+/// Names that exist at admission only, and why they can not be watched for.
+const ADMISSION_ONLY: &[(&str, &str)] = &[
+    ("authorizer", "who may do what is asked at admission only; there is no user in the state of an object"),
+    ("request.userInfo", "who asked is known at admission only; there is no user in the state of an object"),
+    ("request.options", "the options of a request are known at admission only"),
+    ("request.dryRun", "whether a request was a dry run is known at admission only"),
+    ("params", "polywatch has no params yet; write their values into the expressions"),
+];
+
+/// Every field that makes the policy one that can not be converted.
+pub(super) fn refused(item: &Item, policy: &ValidatingAdmissionPolicy) -> Vec<InputError> {
+    let mut wrong = Vec::new();
+    let spec = policy.spec.clone().unwrap_or_default();
+    let mut refuse = |path: &str, text: &str| {
+        wrong.push(item.error(item.tree.place_of(path), format!("{path}: {text}")));
+    };
+    if spec.param_kind.is_some() {
+        refuse("spec.paramKind", "polywatch has no params yet; write their values into the expressions");
+    }
+    let matched = spec.match_constraints.clone().unwrap_or_default();
+    if matched.exclude_resource_rules.is_some_and(|rules| !rules.is_empty()) {
+        let text = "a MonitorPolicy names what it watches and excludes namespaces only; narrow resourceRules";
+        refuse("spec.matchConstraints.excludeResourceRules", text);
+    }
+    for (path, expression) in expressions(&spec) {
+        for (name, why) in ADMISSION_ONLY {
+            if reads(&expression, name) {
+                refuse(&path, &format!("reads {name}: {why}"));
+            }
+        }
+    }
+    wrong
+}
+
+/// What is left out, in words.
+pub(super) fn dropped(spec: &ValidatingAdmissionPolicySpec) -> Vec<String> {
+    let mut dropped = Vec::new();
+    if spec.audit_annotations.as_ref().is_some_and(|annotations| !annotations.is_empty()) {
+        dropped.push("auditAnnotations; there is no audit event to annotate".to_owned());
+    }
+    if spec.failure_policy.is_some() {
+        dropped.push("failurePolicy; a rule that fails on an object is counted as a rule error".to_owned());
+    }
+    if expressions(spec).iter().any(|(_, expression)| reads(expression, "oldObject")) {
+        dropped.push("oldObject, which is read here, is null: a rule judges the state of objects".to_owned());
+    }
+    if expressions(spec).iter().any(|(_, expression)| reads(expression, "request.operation")) {
+        dropped.push("request.operation, which is read here, is CREATE for every object".to_owned());
+    }
+    dropped
+}
+
+/// Every expression and its field.
+fn expressions(spec: &ValidatingAdmissionPolicySpec) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (n, condition) in spec.match_conditions.iter().flatten().enumerate() {
+        all.push((format!("spec.matchConditions[{n}].expression"), condition.expression.clone()));
+    }
+    for (n, variable) in spec.variables.iter().flatten().enumerate() {
+        all.push((format!("spec.variables[{n}].expression"), variable.expression.clone()));
+    }
+    for (n, validation) in spec.validations.iter().flatten().enumerate() {
+        all.push((format!("spec.validations[{n}].expression"), validation.expression.clone()));
+        if let Some(message) = &validation.message_expression {
+            all.push((format!("spec.validations[{n}].messageExpression"), message.clone()));
+        }
+    }
+    all
+}
+
+/// Whether an expression has this name, with its fields, other than in a text. Blanks around dots are heeded.
+fn reads(expression: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    let code = without_texts(expression);
+    code.match_indices(name).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        let after = code[at + name.len()..].chars().next();
+        !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
+    })
+}
+
+/// The expression without its texts, comments and blanks.
+fn without_texts(expression: &str) -> String {
+    let mut code = String::new();
+    let mut rest = expression;
+    while let Some(c) = rest.chars().next() {
+        let text = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quote| rest.starts_with(quote));
+        let skip = match text {
+            Some(quote) => {
+                let raw = code.ends_with(['r', 'R']);
+                quote.len() + end_of_text(&rest[quote.len()..], quote, raw)
+            }
+            None if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            None => c.len_utf8(),
+        };
+        match text {
+            // So that what stands on both sides stays apart.
+            Some(_) => code.push('"'),
+            None if !c.is_whitespace() && skip == c.len_utf8() => code.push(c),
+            // `a in b` is three words.
+            None if code.ends_with(|c: char| c.is_alphanumeric()) && c == ' ' && !joins(&rest[1..]) => {
+                code.push(' ')
+            }
+            None => {}
+        }
+        rest = &rest[skip..];
+    }
+    code
+}
+
+fn joins(rest: &str) -> bool {
+    rest.trim_start().starts_with('.')
+}
+
+/// Behind the end of a text.
+fn end_of_text(text: &str, quote: &str, raw: bool) -> usize {
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        if !escaped && text[at..].starts_with(quote) {
+            return at + quote.len();
+        }
+        escaped = !raw && c == '\\' && !escaped;
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_code_and_not_in_texts() {
+        for expression in [
+            "authorizer.group('').allowed()",
+            "true && authorizer.x",
+            "'a' in request . userInfo.groups",
+            "request.userInfo.username == 'x'",
+            "'it''s' == params.x",
+            "r'\\' == params.x",
+            "// params\nparams.x",
+        ] {
+            assert!(ADMISSION_ONLY.iter().any(|(name, _)| reads(expression, name)), "{expression}");
+        }
+        for expression in [
+            "object.spec.params == 1",
+            "'authorizer' == object.x",
+            "\"\"\"request.userInfo\"\"\" != ''",
+            "object.paramsOf",
+            "myparams",
+            "'a\\' params' != ''",
+            "1 == 1 // params",
+            "request.operation == 'CREATE'",
+        ] {
+            assert!(!ADMISSION_ONLY.iter().any(|(name, _)| reads(expression, name)), "{expression}");
+        }
+    }
+}

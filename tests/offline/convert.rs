@@ -1,0 +1,171 @@
+//! `polywatch convert` and `polywatch explain`.
+
+use crate::{Folder, polywatch, verdicts};
+
+const VAP: &str = "apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {name: replicas}
+spec:
+  failurePolicy: Fail
+  matchConstraints:
+    namespaceSelector: {matchLabels: {tier: prod}}
+    resourceRules:
+    - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE, DELETE], resources: [deployments, deployments/scale]}
+  matchConditions:
+  - {name: not-paused, expression: '!object.spec.?paused.orValue(false)'}
+  variables:
+  - {name: count, expression: object.spec.replicas}
+  validations:
+  - {expression: variables.count <= 5, messageExpression: \"'replicas: ' + string(variables.count)\", reason: Invalid}
+  - {expression: \"object.metadata.name != 'bad'\", message: a bad name}
+  auditAnnotations:
+  - {key: x, valueExpression: \"'x'\"}
+";
+
+const BINDING: &str = "---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {name: prod}
+spec:
+  policyName: replicas
+  validationActions: [Deny, Audit]
+  matchResources: {objectSelector: {matchLabels: {app: web}}}
+";
+
+#[test]
+fn what_is_converted_judges_as_it_did() {
+    let folder = Folder::new("convert");
+    let ran = polywatch(&["convert", "-f", "-"], (VAP.to_owned() + BINDING).as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for told in
+        ["auditAnnotations", "failurePolicy", "operations DELETE", "deployments/scale", "validationActions"]
+    {
+        assert!(ran.out.contains(&format!("# Not carried over: {told}")), "{told} is not in {}", ran.out);
+    }
+    let policy = folder.write("policy.yaml", &ran.out);
+    let object = |name: &str, app: &str, spec: &str| {
+        format!(
+            "---\n{{apiVersion: apps/v1, kind: Deployment, metadata: {{name: {name}, namespace: shop, labels: {{app: {app}}}}}, spec: {{{spec}}}}}\n"
+        )
+    };
+    let objects = "{apiVersion: v1, kind: Namespace, metadata: {name: shop, labels: {tier: prod}}}\n"
+        .to_owned()
+        + &object("big", "web", "replicas: 9")
+        + &object("bad", "web", "replicas: 1")
+        + &object("idle", "web", "replicas: 9, paused: true")
+        + &object("other", "db", "replicas: 9");
+    let ran = polywatch(&["check", "-f", &policy, "-r", "-", "-o", "json"], objects.as_bytes());
+    assert_eq!(
+        verdicts(&ran.out),
+        [
+            "Violation replicas/invalid-1 Deployment shop/big: replicas: 9",
+            "Compliant replicas/validation-2 Deployment shop/big: ",
+            "Compliant replicas/invalid-1 Deployment shop/bad: ",
+            "Violation replicas/validation-2 Deployment shop/bad: a bad name",
+            "Skipped replicas/invalid-1 Deployment shop/idle: matchCondition not-paused is false",
+            "Skipped replicas/validation-2 Deployment shop/idle: matchCondition not-paused is false",
+        ],
+        "{}",
+        ran.err
+    );
+    let told = polywatch(&["explain", "-f", &policy], b"");
+    assert_eq!(told.code, 0);
+    for line in [
+        "deployments: apps/v1 Deployment in namespaces with [tier=prod] with labels [app=web]",
+        "invalid-1 (high)",
+        "reads       object, variables.count",
+    ] {
+        assert!(told.out.contains(line), "{line:?} is not in {}", told.out);
+    }
+}
+
+#[test]
+fn each_binding_is_a_policy_of_its_own() {
+    let second = BINDING.replace("name: prod", "name: test").replace("[Deny, Audit]", "[Warn]");
+    let ran = polywatch(&["convert", "-f", "-"], format!("{VAP}{BINDING}{second}").as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for line in ["name: replicas-prod", "name: replicas-test", "severity: high", "severity: medium"] {
+        assert!(ran.out.contains(line), "{line} is not in {}", ran.out);
+    }
+}
+
+#[test]
+fn what_has_no_counterpart_is_refused_with_place_and_reason() {
+    for (from, to, told) in [
+        (
+            "variables.count <= 5",
+            "authorizer.group('').check('x').allowed()",
+            ":15:18: spec.validations[0].expression: reads authorizer: who may do what",
+        ),
+        (
+            "variables.count <= 5",
+            "request.userInfo.username != ''",
+            "reads request.userInfo: who asked is known at admission only",
+        ),
+        ("variables.count <= 5", "params.x", "reads params: polywatch has no params yet"),
+        (
+            "  failurePolicy: Fail",
+            "  paramKind: {apiVersion: v1, kind: ConfigMap}",
+            ":5:14: spec.paramKind: polywatch has no params yet",
+        ),
+        (
+            "apiGroups: [apps]",
+            "apiGroups: ['*']",
+            "resourceRules[0].apiGroups: every kind at once is too much to watch",
+        ),
+        (
+            "[deployments, deployments/scale]",
+            "['*']",
+            "resourceRules[0].resources: every kind at once is too much to watch",
+        ),
+        (
+            "[deployments, deployments/scale]",
+            "[deployments/scale]",
+            "deployments/scale have no objects to watch",
+        ),
+        ("[deployments, deployments/scale]", "[gadgets]", "say --kind gadgets.apps=KIND"),
+        ("[CREATE, UPDATE, DELETE]", "[DELETE]", "DELETE can not be watched for"),
+        (
+            "failurePolicy",
+            "failurePolicey",
+            ":5:3: spec.failurePolicey: unknown field; did you mean failurePolicy?",
+        ),
+        (
+            "kind: ValidatingAdmissionPolicy\n",
+            "kind: Pod\n",
+            "only ValidatingAdmissionPolicies and their bindings are converted",
+        ),
+        ("variables.count <= 5", "variables.m <= 5", "the MonitorPolicy made of standard input:"),
+        (
+            "policyName: replicas",
+            "policyName: other",
+            "this binds the policy other, which is not in these files",
+        ),
+        (
+            "matchResources:",
+            "paramRef: {name: x, parameterNotFoundAction: Deny}\n  matchResources:",
+            "spec.paramRef: polywatch has no params yet",
+        ),
+    ] {
+        let ran = polywatch(&["convert", "-f", "-"], (VAP.to_owned() + BINDING).replace(from, to).as_bytes());
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{to}: {}", ran.err);
+        assert!(ran.err.contains(told), "{to}: {told:?} is not in {}", ran.err);
+    }
+    let custom = VAP
+        .replace("apiGroups: [apps]", "apiGroups: [example.io]")
+        .replace("[deployments, deployments/scale]", "[gadgets]");
+    let ran = polywatch(&["convert", "-f", "-", "--kind", "gadgets.example.io=Gadget"], custom.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("kind: Gadget") && ran.out.contains("its severity is a guess"), "{}", ran.out);
+}
+
+/// What the page shows is what comes out.
+#[test]
+fn the_page_of_the_docs_is_true() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/from-validatingadmissionpolicy.md");
+    let page = std::fs::read_to_string(page).expect("the page");
+    let blocks: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let ran = polywatch(&["convert", "-f", "-"], blocks[0].as_bytes());
+    assert_eq!(ran.out, blocks[1], "{}", ran.err);
+}
