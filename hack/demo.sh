@@ -124,12 +124,15 @@ kubectl apply -f $gateway/4-broken/route-without-auth.yaml
 kubectl apply -f $gateway/4-broken/rate-limit-raised.yaml
 kubectl apply -f $gateway/4-broken/model-version-latest.yaml
 found=$(milliseconds)
-until_policies Compliant=False mpol gateway-routes gateway-rate-limits ai-resources
+until_policies Compliant=False mpol gateway-routes gateway-rate-limits gateway-changes ai-resources
 found=$(($(milliseconds) - found))
 show kubectl get monitorpolicies
-until_event FindingOpened 7
+until_event FindingOpened 8
+until_event ChangeOccurred 1
 printf '\n(of the description, all from Status on)'
 show kubectl describe monitorpolicy gateway-routes | sed '/^Spec:/,/^Status:/{/^Status:/!d}'
+printf '\n(who did it: drift from what the pipeline made, which stands until it is back, and a change that occurred)'
+show kubectl get monitorpolicy gateway-changes -o 'jsonpath={range .status.findings[*]}{.message}{"\n"}{end}{range .status.occurrences[*]}{.message}{"\n"}{end}'
 show kubectl -n team-a describe apiroute checkout | sed '/^Spec:/,/^Events:/{/^Events:/!d}'
 show kubectl get events -A --field-selector reason=FindingOpened
 
@@ -139,7 +142,7 @@ resolved=$(milliseconds)
 until_policies Compliant mpol --all
 resolved=$(($(milliseconds) - resolved))
 show kubectl get monitorpolicies
-until_event FindingResolved 7
+until_event FindingResolved 8
 show kubectl get events -A --field-selector reason=FindingResolved
 
 say "Done: all three were in the status $found ms after the last change, and all gone $resolved ms after the repair"

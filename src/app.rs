@@ -182,7 +182,8 @@ async fn lead(
     watching.spawn(hand_over(published.clone(), policies, fan));
     let checker = Checker { client: client.clone(), board: board.clone(), metrics: metrics.clone() };
     watching.spawn(checker.run(in_force.clone(), served.clone()));
-    let manager = Manager { settings, judge: judge.clone(), board: board.clone() };
+    let secrets = std::hash::RandomState::new();
+    let manager = Manager { settings, judge: judge.clone(), board: board.clone(), secrets };
     watching.spawn(manager.run(in_force, served));
 
     let (finish, finishing) = watch::channel(false);

@@ -119,9 +119,10 @@ pub async fn run(
     // Dropped at the end, and with it every task.
     let mut watches = JoinSet::new();
     for (at, key) in keys.iter().enumerate() {
-        let projection = Projection::new(Paths::whole(), &key.api_version(), &key.kind);
+        let projection = Arc::new(Projection::new(Paths::whole(), &key.api_version(), &key.kind));
+        projection.keep_managed_fields();
         let mouth = Mouth { at, sender: sender.clone() };
-        watches.spawn(follow(settings.clone(), key.clone(), projection, mouth));
+        watches.spawn(follow(settings.clone(), key.clone(), projection, Arc::default(), mouth));
     }
     write_line(&mut out, &Header::default())?;
     let mut states: Vec<State> = keys.iter().map(|_| State::default()).collect();
@@ -192,7 +193,13 @@ impl State {
             }
             ObjectEvent::Seen(object) => {
                 self.listed += 1;
-                Event::Seen { object: to_json(object.root()) }
+                let mut json = to_json(object.root());
+                if let Some(metadata) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+                    // Beside what rules see: who changed a field is told from them when the history is replayed.
+                    let managed = object.managed_fields().iter().map(to_json).collect();
+                    metadata.insert("managedFields".to_owned(), managed);
+                }
+                Event::Seen { object: json }
             }
             ObjectEvent::Gone(key) => Event::Gone { namespace: key.namespace, name: key.name },
             ObjectEvent::Synced => {

@@ -15,7 +15,8 @@ use tracing::{debug, info};
 use crate::core::engine::{Assignment, Engine, Outcome, PolicyReport};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::finding::{Finding, PolicyKey, Transition};
-use crate::metrics::{Metrics, ResourceLabel};
+use crate::core::history::History;
+use crate::metrics::{FindingLabel, Metrics, ResourceLabel};
 use crate::nudge::Fan;
 
 /// Inputs that may wait; beyond it streams wait.
@@ -95,6 +96,12 @@ impl Judge {
     pub async fn open(&self, policy: &PolicyKey) -> (Vec<Arc<Finding>>, HashSet<Arc<str>>) {
         let policy = policy.clone();
         self.ask(move |engine| (engine.open(&policy), engine.settled(&policy))).await
+    }
+
+    /// What occurred in a policy.
+    pub async fn history(&self, policy: &PolicyKey) -> History {
+        let policy = policy.clone();
+        self.ask(move |engine| engine.history(&policy)).await
     }
 
     /// Asks the engine between two inputs. Rules may hold it for long: whoever asks waits on a thread that renews
@@ -210,7 +217,15 @@ impl Worker {
     fn announce(&self, outcome: Outcome) {
         for (policy, transition) in outcome {
             let finding = transition.finding();
+            if let Transition::Occurred(_) = &transition {
+                let severity = finding.severity.as_str();
+                self.metrics
+                    .occurrences
+                    .get_or_create(&FindingLabel { policy: policy.to_string(), severity })
+                    .inc();
+            }
             let (what, why) = match &transition {
+                Transition::Occurred(occurrence) => ("change occurred", Some(occurrence.operation.as_str())),
                 Transition::Opened(_) => ("finding opened", None),
                 Transition::Changed(_) => ("finding changed", None),
                 Transition::Resolved(_, why) => ("finding resolved", Some(why.as_str())),

@@ -59,7 +59,7 @@ pub struct HandlerLabel {
     pub handler: &'static str,
 }
 
-/// Open findings of a policy by severity.
+/// Open findings, or occurrences, of a policy by severity.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct FindingLabel {
     /// Policy.
@@ -112,6 +112,8 @@ pub struct Metrics {
     pub watches_running: Gauge,
     /// Open findings.
     pub findings: Family<FindingLabel, Gauge>,
+    /// Changes that rules do not allow and that happened.
+    pub occurrences: Family<FindingLabel, Counter>,
     /// Pairs of rule and object that cannot be judged.
     pub rule_errors: Family<PolicyLabel, Gauge>,
     /// Requests to API servers.
@@ -145,6 +147,7 @@ impl Default for Metrics {
             watches_wanted: Gauge::default(),
             watches_running: Gauge::default(),
             findings: Family::default(),
+            occurrences: Family::default(),
             rule_errors: Family::default(),
             requests: Family::default(),
             queue_length: Gauge::default(),
@@ -171,6 +174,11 @@ impl Default for Metrics {
             m.watches_running.clone(),
         );
         registry.register("findings", "Open findings", m.findings.clone());
+        registry.register(
+            "occurrences",
+            "Changes that rules do not allow and that happened",
+            m.occurrences.clone(),
+        );
         registry.register(
             "rule_errors",
             "Pairs of rule and object that cannot be judged",
@@ -208,7 +216,9 @@ impl Metrics {
     /// Drops the series of a policy that is gone.
     pub fn forget_policy(&self, policy: &str) {
         for severity in crate::core::finding::Severity::ALL {
-            self.findings.remove(&FindingLabel { policy: policy.to_owned(), severity: severity.as_str() });
+            let label = FindingLabel { policy: policy.to_owned(), severity: severity.as_str() };
+            self.findings.remove(&label);
+            self.occurrences.remove(&label);
         }
         let label = PolicyLabel { policy: policy.to_owned() };
         self.rule_errors.remove(&label);

@@ -17,6 +17,8 @@ pub const MAX_RESOURCES: usize = 32;
 pub const MAX_RULES: usize = 64;
 /// Most variables, and most match conditions, in one policy.
 pub const MAX_VARIABLES: usize = 32;
+/// Most paths of a drift rule, and most of its ignored paths and allowed managers.
+pub const MAX_PATHS: usize = 64;
 /// Most namespaces, and most object names, in one resource selection. Each pair is a watch of its own.
 pub const MAX_SELECTED: usize = 16;
 
@@ -123,8 +125,9 @@ pub struct MonitorPolicySpec {
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub variables: Vec<Variable>,
 
-    /// The rules. Each is a CEL expression that is true for a compliant object, as a validation of a
-    /// ValidatingAdmissionPolicy is.
+    /// The rules. One with an expression says what a compliant object is, as a validation of a
+    /// ValidatingAdmissionPolicy does; with on as well, which changes are in order. One with drift says which
+    /// fields must stay as they are.
     #[schemars(length(min = 1, max = MAX_RULES))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub rules: Vec<PolicyRule>,
@@ -234,9 +237,19 @@ pub struct Variable {
     pub expression: String,
 }
 
-/// One rule: true is compliant, false is a finding, an error is neither and is counted as a rule error.
-#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+/// One rule: true is compliant, false is a finding, an error is neither and is counted as a rule error. Of a rule
+/// with on, each false is one occurrence instead.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.expression) != has(self.drift)")
+        .message("a rule has either expression, for what must be true, or drift, for fields that must stay as they are"),
+    // Names that CEL reserves stand between underscores.
+    validation = Rule::new("!(has(self.on) && has(self.__true__))")
+        .message("true is what YAML 1.1 makes of the word on without quotes: give one of them"),
+    validation = Rule::new("!((has(self.on) || has(self.__true__)) && has(self.drift))")
+        .message("on belongs to expression: it makes a rule on changes of it; a drift rule looks at every change by itself")
+)]
 pub struct PolicyRule {
     /// Name of the rule, unique in the policy.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
@@ -252,12 +265,40 @@ pub struct PolicyRule {
     #[schemars(length(min = 1, max = MAX_RESOURCES), inner(length(min = 1, max = 63)))]
     pub resources: Vec<String>,
 
-    /// CEL expression with a boolean result. Variables: object, namespaceObject (null for cluster scoped
-    /// objects), request (operation, kind, resource, namespace, name), variables and now.
-    #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
-    pub expression: String,
+    /// Makes this a rule on changes: it is judged once on each change of these kinds, with the state before in
+    /// oldObject and the state after in object, and each false is one occurrence, listed in status.occurrences;
+    /// nothing stands open. As in admission, oldObject is null on Create and object is null on Delete. What
+    /// happened while the connection to the API server was lost is judged against the last known state; objects
+    /// that exist when the policy or polywatch starts are not created. Status counts as part of the object. An
+    /// object that begins or ceases to match labelSelector or fieldSelector counts as created or deleted. Absent:
+    /// the expression is about the state of objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub on: Vec<Operation>,
 
-    /// Text of the finding. Absent: "rule NAME is not satisfied".
+    /// The same as on. YAML 1.1 takes the word on without quotes for the boolean true, and kubectl reads manifests
+    /// so: this is what arrives then.
+    #[serde(rename = "true", default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub unquoted_on: Vec<Operation>,
+
+    /// CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on),
+    /// namespaceObject (null for cluster scoped objects), request (operation, kind, resource, namespace, name),
+    /// variables and now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
+    pub expression: Option<String>,
+
+    /// Makes this a rule on drift: fields must stay as they are in the baseline. A finding stands until they are
+    /// back, and names each differing field with both values and who changed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DriftRule")]
+    pub drift: Option<DriftRule>,
+
+    /// Text of the finding. To that of a rule on changes or drift, the changed fields and who changed them are
+    /// added. Absent: "rule NAME is not satisfied".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub message: Option<String>,
@@ -273,6 +314,130 @@ pub struct PolicyRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Severity")]
     pub severity: Option<Severity>,
+}
+
+/// What happens to an object.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// It came.
+    Create,
+    /// It changed.
+    Update,
+    /// It went.
+    Delete,
+}
+
+impl PolicyRule {
+    /// The changes that the rule is about, however they were written; none for a rule on states.
+    pub fn operations(&self) -> impl Iterator<Item = Operation> {
+        self.on.iter().chain(&self.unquoted_on).copied()
+    }
+}
+
+impl From<Operation> for crate::core::rules::Operation {
+    fn from(operation: Operation) -> Self {
+        match operation {
+            Operation::Create => Self::Create,
+            Operation::Update => Self::Update,
+            Operation::Delete => Self::Delete,
+        }
+    }
+}
+
+impl From<crate::core::rules::Operation> for Operation {
+    fn from(operation: crate::core::rules::Operation) -> Self {
+        use crate::core::rules::Operation as Core;
+        match operation {
+            Core::Create => Self::Create,
+            Core::Update => Self::Update,
+            Core::Delete => Self::Delete,
+        }
+    }
+}
+
+/// Fields that must stay as they are. Paths look like spec.replicas, spec.containers[name=app].image,
+/// spec.tiers[*].limit, spec.args[0] and metadata.labels["example.com/tier"]; each means the field with all below it.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftRule {
+    /// The fields. Absent: everything but metadata and status.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = MAX_PATHS), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub paths: Vec<String>,
+
+    /// Fields that may change, such as spec.replicas below an autoscaler.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = MAX_PATHS), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub ignore: Vec<String>,
+
+    /// Field managers whose changes are in order, such as argocd-controller: what they set is the baseline from
+    /// then on. See metadata.managedFields of an object (kubectl get --show-managed-fields) for the names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = MAX_PATHS), inner(length(min = 1, max = 128)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub allowed_managers: Vec<String>,
+
+    /// How the fields should be. Absent: as they were when the object was first seen, or as allowed managers set
+    /// them since then. A restart of polywatch keeps open findings and what they list; objects without a finding
+    /// begin anew with the state that they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "DriftBaseline")]
+    pub baseline: Option<DriftBaseline>,
+}
+
+/// How fields should be.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.object) != has(self.inline)")
+        .message("a baseline is either object, the name of one, or inline, the fields themselves")
+)]
+pub struct DriftBaseline {
+    /// As those of this object. It is watched by itself: its state is in status.resources as RULE/baseline, and
+    /// when it changes everything is compared again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "BaselineObject")]
+    pub object: Option<BaselineObject>,
+
+    /// As written here, such as {spec: {replicas: 3}}. What is not mentioned is free; null means that the field
+    /// must be absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub inline: Option<serde_json::Value>,
+}
+
+fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
+}
+
+/// Names one object.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct BaselineObject {
+    /// Group and version, such as "v1" or "apps/v1". "GROUP/*" follows the version that the API server prefers.
+    #[schemars(length(min = 1, max = 317))]
+    #[x_kube(
+        validation = Rule::new(
+            "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|[*])$')"
+        )
+        .message("apiVersion must be VERSION such as v1, GROUP/VERSION such as apps/v1, or GROUP/* for the preferred version")
+    )]
+    pub api_version: String,
+
+    /// Kind, such as "Deployment".
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+
+    /// Namespace; absent for a cluster scoped object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: Option<String>,
+
+    /// Name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
 }
 
 /// How bad a finding is.

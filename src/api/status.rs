@@ -5,10 +5,12 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::monitor_policy::Severity;
+use super::monitor_policy::{Operation, Severity};
 
 /// Most findings that a status lists; the totals in its summary are exact beyond it.
 pub const MAX_LISTED_FINDINGS: usize = 20;
+/// Most occurrences that a status lists.
+pub const MAX_LISTED_OCCURRENCES: usize = 20;
 
 /// What polywatch found. Written by the operator only, at most once a second, and only when it changed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -56,6 +58,12 @@ pub struct MonitorPolicyStatus {
     /// Warnings that are not listed here.
     #[serde(default)]
     pub warnings_omitted: i64,
+
+    /// The latest changes that a rule with on does not allow, the newest first. At most 20; the totals in summary
+    /// and rules count all. They happened, and stand for nothing that is wrong now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub occurrences: Vec<OccurrenceStatus>,
 }
 
 /// Exact totals of a policy.
@@ -89,6 +97,13 @@ pub struct Summary {
     /// Pairs of rule and object that could not be judged because the rule failed on the object.
     #[serde(default)]
     pub rule_errors: i64,
+    /// Changes that a rule with on does not allow and that happened, since the policy exists.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub occurrences: i64,
+}
+
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// What becomes of one entry of spec.resources.
@@ -142,6 +157,9 @@ pub struct RuleStatus {
     /// Objects on which the rule failed; they are neither compliant nor findings.
     #[serde(default)]
     pub errors: i64,
+    /// Changes that this rule does not allow and that happened, since the policy has it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub occurrences: i64,
     /// Why the rule does not compile, or its last failure on an object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<String>,
@@ -161,6 +179,67 @@ pub struct FindingStatus {
     pub message: String,
     /// When the finding opened (RFC 3339).
     pub since: String,
+    /// The fields that differ from their baseline, of a drift rule. At most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldStatus>,
+    /// Fields that differ as well and are not listed here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fields_omitted: i64,
+}
+
+/// One change that a rule does not allow.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct OccurrenceStatus {
+    /// Rule that does not allow it.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// The object that it happened to.
+    pub resource: ObjectRef,
+    /// What happened to it.
+    pub operation: Operation,
+    /// What is wrong with that.
+    pub message: String,
+    /// When it was seen (RFC 3339).
+    pub time: String,
+    /// Resource version of the object after the change; of one that was deleted, of its last known state. Audit logs
+    /// of the API server have the same.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub resource_version: String,
+    /// The fields that changed. At most 8.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<FieldStatus>,
+    /// Fields that changed as well and are not listed here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub fields_omitted: i64,
+}
+
+/// One field that changed, or that differs from its baseline. Values are compact JSON, cut at 128 bytes; those of
+/// Secrets are not shown.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct FieldStatus {
+    /// Path of the field, such as spec.containers[name=app].image.
+    pub path: String,
+    /// Its value before, or in the baseline. Absent when the field was not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Its value after. Absent when the field is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// Field manager that did it, as metadata.managedFields tells; several, separated by commas, when it may have
+    /// been any of them. Absent when it is not known: a manager that only removes fields leaves no trace there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// Apply for server-side apply, otherwise Update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// Subresource through which it was done, such as scale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subresource: Option<String>,
+    /// When the manager did it; when it was seen, if that is not known (RFC 3339).
+    pub time: String,
 }
 
 /// Names one object of the cluster.

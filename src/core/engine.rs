@@ -5,6 +5,7 @@
 
 mod assign;
 mod backlog;
+mod changes;
 mod judge;
 mod report;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use self::backlog::Work;
 use self::watches::Watches;
 use super::event::{ObjectEvent, ObjectKey, WatchId};
 use super::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
+use super::history::History;
 use super::ledger::Ledger;
 use super::policy::{CompiledPolicy, PolicySet};
 use super::project::ProjectedObject;
@@ -70,13 +72,23 @@ pub struct Engine {
     policies: BTreeMap<PolicyKey, Tracked>,
     watches: Watches,
     work: VecDeque<Work>,
-    restored: HashMap<PolicyKey, (Arc<str>, Vec<Finding>)>,
+    restored: HashMap<PolicyKey, Restored>,
+}
+
+/// What an earlier process left of one policy.
+#[derive(Debug, Default)]
+struct Restored {
+    /// UID of the policy.
+    uid: Arc<str>,
+    findings: Vec<Finding>,
+    history: History,
 }
 
 #[derive(Debug)]
 struct Tracked {
     policy: Arc<CompiledPolicy>,
     ledger: Ledger,
+    history: History,
     /// Selections whose objects are all known and judged.
     settled: HashSet<Arc<str>>,
     feeds: HashMap<Arc<str>, BTreeSet<WatchId>>,
@@ -97,7 +109,7 @@ impl Engine {
         match event {
             ObjectEvent::Relisting => watch.epoch += 1,
             ObjectEvent::Seen(object) => self.seen(id, object, now, &mut out),
-            ObjectEvent::Gone(key) => self.gone(id, &key, &mut out),
+            ObjectEvent::Gone(key) => self.gone(id, &key, now, &mut out),
             ObjectEvent::Synced => {
                 let epoch = watch.epoch;
                 watch.synced = true;
@@ -107,7 +119,7 @@ impl Engine {
                     .filter(|(_, kept)| kept.epoch != epoch)
                     .map(|(key, _)| key.clone())
                     .collect();
-                missed.iter().for_each(|key| self.gone(id, key, &mut out));
+                missed.iter().for_each(|key| self.gone(id, key, now, &mut out));
                 if self.watches.namespaces == Some(id) {
                     self.queue_for_namespaces(None);
                 }
@@ -117,7 +129,10 @@ impl Engine {
                     .get(&id)
                     .map(|w| w.route.readers.iter().cloned().collect())
                     .unwrap_or_default();
-                readers.iter().for_each(|reader| self.settle(reader, &mut out));
+                for reader in &readers {
+                    self.queue_if_baseline(reader);
+                    self.settle(reader, &mut out);
+                }
             }
         }
         out
@@ -127,45 +142,60 @@ impl Engine {
         let key = object.key();
         let known =
             self.watches.by_id.get(&id).and_then(|w| w.objects.get(&key)).map(|kept| kept.object.clone());
-        if known.as_ref().is_some_and(|known| known.id().uid != object.id().uid) {
+        let another = known.as_ref().is_some_and(|known| known.id().uid != object.id().uid);
+        if another {
             // Deleted and created again while nobody looked.
-            self.gone(id, &key, out);
+            self.gone(id, &key, now, out);
         }
+        let before = known.filter(|_| !another);
         let Some(watch) = self.watches.by_id.get_mut(&id) else {
             return;
         };
         watch.keep(key.clone(), object.clone());
-        if known.as_ref().is_some_and(|known| known.fingerprint() == object.fingerprint()) {
+        // A first list says what there is, not what came.
+        let is_news = before.is_some() || another || watch.synced;
+        let readers = watch.route.readers.clone();
+        if let Some(before) = before.as_ref().filter(|known| known.fingerprint() == object.fingerprint()) {
+            if object.knows_managers() && !before.knows_managers() {
+                // The same state, and now it is known whose it is.
+                let asks =
+                    |reader: &&Reader| self.policies.get(&reader.policy).is_some_and(|t| t.policy.asks_who());
+                let asking: Vec<&Reader> = readers.iter().filter(asks).collect();
+                asking.into_iter().for_each(|reader| self.judge(reader, id, None, &object, now, out));
+            }
             return;
         }
-        let readers = watch.route.readers.clone();
         for reader in &readers {
-            self.judge(reader, id, &object, now, out);
+            self.judge(reader, id, before.as_deref(), &object, now, out);
+            if is_news {
+                self.judge_change(reader, id, before.as_deref(), Some(&object), now, out);
+            }
+            self.queue_if_baseline(reader);
         }
         if self.watches.namespaces == Some(id) {
-            let relabelled = known.is_none_or(|known| known.labels() != object.labels());
+            let relabelled = before.is_none_or(|known| known.labels() != object.labels());
             self.queue_for_namespace(&key.name, relabelled);
         }
     }
 
-    fn gone(&mut self, id: WatchId, key: &ObjectKey, out: &mut Outcome) {
+    fn gone(&mut self, id: WatchId, key: &ObjectKey, now: Timestamp, out: &mut Outcome) {
         let Some(watch) = self.watches.by_id.get_mut(&id) else {
             return;
         };
         let Some(object) = watch.drop(key) else {
             return;
         };
-        for reader in &watch.route.readers {
+        for reader in &watch.route.readers.clone() {
             let Some(tracked) = self.policies.get_mut(&reader.policy) else {
                 continue;
             };
-            tracked.forget(
-                &reader.selection,
-                object.id().uid.clone(),
-                Resolution::ObjectGone,
-                &reader.policy,
-                out,
-            );
+            let uid = object.id().uid.clone();
+            tracked.forget(&reader.selection, uid, Resolution::ObjectGone, &reader.policy, out);
+            self.judge_change(reader, id, Some(&object), None, now, out);
+            self.queue_if_baseline(reader);
+        }
+        if self.watches.namespaces == Some(id) {
+            self.watches.remember_departed(object);
         }
         // Watches are not in step: a namespace may go before its objects do.
         if self.watches.namespaces == Some(id) {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::rules::{MAX_MESSAGE_LEN, one_line};
+use super::fields::Fields;
+use super::rules::{MAX_MESSAGE_LEN, Operation, one_line};
 
 /// How bad a finding is; the order is from harmless to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,8 +103,31 @@ pub struct Finding {
     pub object: ObjectId,
     /// What is wrong: one line, bounded (see [`crate::core::rules::MAX_MESSAGE_LEN`]).
     pub message: Arc<str>,
+    /// The fields that make it so, where the rule is about fields.
+    pub fields: Fields,
     /// When it opened.
     pub since: Timestamp,
+}
+
+/// A change that does not satisfy a rule. It happened: nothing stands open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Occurrence {
+    /// Rule, selection, object, message and changed fields; `since` is when it was seen.
+    pub finding: Arc<Finding>,
+    /// What happened.
+    pub operation: Operation,
+    /// Resource version of the state that the change led to; of an object that went, of its last known state.
+    pub resource_version: Arc<str>,
+}
+
+/// What makes an occurrence the same occurrence: a state of an object comes about once.
+pub type OccurrenceId = (FindingKey, Operation, Arc<str>);
+
+impl Occurrence {
+    /// Its identity.
+    pub fn id(&self) -> OccurrenceId {
+        (self.finding.key.clone(), self.operation, self.resource_version.clone())
+    }
 }
 
 /// Why a finding is no longer open.
@@ -119,6 +143,8 @@ pub enum Resolution {
     NotSeen,
     /// The rule or its policy changed so that it no longer applies.
     RuleGone,
+    /// The state that the object drifted from is not known any more.
+    BaselineLost,
 }
 
 impl Resolution {
@@ -130,11 +156,14 @@ impl Resolution {
             Self::NotSelected => "the policy no longer selects the object",
             Self::NotSeen => "the object is gone or no longer selected",
             Self::RuleGone => "the rule no longer exists",
+            Self::BaselineLost => {
+                "the state that it drifted from is not known any more; what it has now is the baseline"
+            }
         }
     }
 }
 
-/// A change of what is open.
+/// A change of what is open, or something that occurred.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transition {
     /// A finding opened.
@@ -143,12 +172,15 @@ pub enum Transition {
     Changed(Arc<Finding>),
     /// A finding is no longer open.
     Resolved(Arc<Finding>, Resolution),
+    /// A change that a rule does not allow happened.
+    Occurred(Arc<Occurrence>),
 }
 
 impl Transition {
-    /// The finding that it is about.
+    /// The finding that it is about, or what occurred in the form of one.
     pub fn finding(&self) -> &Arc<Finding> {
         match self {
+            Self::Occurred(occurrence) => &occurrence.finding,
             Self::Opened(finding) | Self::Changed(finding) | Self::Resolved(finding, _) => finding,
         }
     }

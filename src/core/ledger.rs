@@ -9,7 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::finding::{Finding, FindingKey, ObjectId, Resolution, Severity, Transition};
-use super::rules::Verdict;
+use super::rules::{Drifted, Verdict, Violation};
 
 /// Worst first, then oldest, then by key, so that the order is total and stable.
 type Rank = (Reverse<Severity>, Timestamp, FindingKey);
@@ -27,6 +27,8 @@ pub struct Ledger {
     by_rule: HashMap<Arc<str>, usize>,
     /// Findings of an earlier process that no event has confirmed yet.
     unconfirmed: HashSet<FindingKey>,
+    /// What the open findings of drift rules are compared with.
+    drifted: HashMap<FindingKey, Drifted>,
     /// What could not be judged: the object and the text of the error.
     errors: HashMap<FindingKey, Arc<str>>,
     errors_by_rule: HashMap<Arc<str>, usize>,
@@ -70,10 +72,16 @@ impl Ledger {
                 self.clear_error(&key);
                 self.resolve(&key, Resolution::Compliant)
             }
-            Verdict::Violation(message) => {
+            Verdict::Violation(Violation { message, fields }) => {
                 self.clear_error(&key);
                 match self.open.get(&key) {
-                    Some(known) if known.message == message && known.severity == severity => None,
+                    Some(known)
+                        if known.message == message
+                            && known.severity == severity
+                            && known.fields == fields =>
+                    {
+                        None
+                    }
                     Some(known) => {
                         let since = known.since;
                         self.remove(&key);
@@ -82,12 +90,14 @@ impl Ledger {
                             severity,
                             object: object.clone(),
                             message,
+                            fields,
                             since,
                         }));
                         Some(Transition::Changed(finding))
                     }
                     None => {
-                        let finding = Finding { key, severity, object: object.clone(), message, since: now };
+                        let object = object.clone();
+                        let finding = Finding { key, severity, object, message, fields, since: now };
                         Some(Transition::Opened(self.insert(Arc::new(finding))))
                     }
                 }
@@ -112,6 +122,19 @@ impl Ledger {
         if self.open.contains_key(key) {
             self.unconfirmed.insert(key.clone());
         }
+    }
+
+    /// Keeps what the finding of a drift rule is compared with, for as long as it is open.
+    pub fn keep_drifted(&mut self, key: &FindingKey, drifted: Option<Drifted>) {
+        match drifted.filter(|_| self.open.contains_key(key)) {
+            Some(drifted) => self.drifted.insert(key.clone(), drifted),
+            None => self.drifted.remove(key),
+        };
+    }
+
+    /// What the finding of a drift rule is compared with.
+    pub fn drifted(&self, key: &FindingKey) -> Option<&Drifted> {
+        self.drifted.get(key)
     }
 
     /// Keeps only what `keep` says, for a policy that changed.
@@ -201,6 +224,7 @@ impl Ledger {
 
     fn resolve(&mut self, key: &FindingKey, why: Resolution) -> Option<Transition> {
         self.unconfirmed.remove(key);
+        self.drifted.remove(key);
         self.remove(key).map(|finding| Transition::Resolved(finding, why))
     }
 
@@ -224,6 +248,7 @@ fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::fields::Fields;
     use proptest::prelude::*;
 
     fn at(second: i64) -> Timestamp {
@@ -256,7 +281,7 @@ mod tests {
     }
 
     fn violation(text: &str) -> Verdict {
-        Verdict::Violation(text.into())
+        Verdict::Violation(Violation { message: text.into(), fields: Fields::default() })
     }
 
     #[test]
@@ -320,6 +345,7 @@ mod tests {
             severity: Severity::High,
             object: object(uid),
             message: "x".into(),
+            fields: Fields::default(),
             since: at(1),
         };
         let mut ledger = Ledger::default();

@@ -6,16 +6,22 @@
 
 pub mod cel;
 pub mod check;
+pub mod diff;
 pub mod engine;
 pub mod event;
+pub mod field_path;
+pub mod fields;
 pub mod finding;
 pub mod hash;
+pub mod history;
 pub mod labels;
 pub mod ledger;
+pub mod managed;
 pub mod near;
 pub mod paths;
 pub mod policy;
 pub mod project;
 pub mod rules;
 pub mod schema;
+pub mod secret;
 pub mod tree;

@@ -58,6 +58,11 @@ impl CompiledPolicy {
         conditions.chain(variables).chain(rules)
     }
 
+    /// Whether any rule needs to know who changed which field.
+    pub fn asks_who(&self) -> bool {
+        self.rules.iter().any(CompiledRule::asks_who)
+    }
+
     /// Whether judging it needs the namespaces of the cluster.
     pub fn needs_namespaces(&self) -> bool {
         self.selections.iter().any(|s| s.filter.labels.is_some()) || self.uses(Root::NamespaceObject)
@@ -127,6 +132,8 @@ pub struct Selection {
     pub target: Target,
     /// What is sorted out here.
     pub filter: NamespaceFilter,
+    /// Whether it finds the baseline of a drift rule: its object is compared with, not judged.
+    pub is_baseline: bool,
     /// Set when the selection is written so that nothing can be asked for.
     pub invalid: Option<String>,
 }

@@ -5,24 +5,23 @@
 //! object: a watch line that is JSON becomes an object, whatever is in it.
 
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 
 use super::event::ObjectKey;
 use super::finding::ObjectId;
 use super::paths::{Keep, Paths};
+use super::secret;
 use super::tree::{Interner, Node};
 
 /// Levels of nesting that are kept. What lies deeper is null; the parser itself never recurses further, so
 /// that no object can overflow a stack.
 pub const MAX_DEPTH: usize = 96;
-
-/// What replaces the values of a Secret, so that no rule, message or log can show them.
-pub const REDACTED: &str = "<redacted>";
-
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// How the objects of one watch are decoded.
 #[derive(Debug)]
@@ -31,13 +30,36 @@ pub struct Projection {
     api_version: Arc<str>,
     kind: Arc<str>,
     interner: Interner,
+    /// Whether managedFields are kept, beside the object.
+    managed_fields: AtomicBool,
+    secrets: Option<RandomState>,
 }
 
 impl Projection {
     /// For objects of this kind. Items of a list carry no `apiVersion` and `kind` of their own, so both are
     /// given here.
     pub fn new(paths: Paths, api_version: &str, kind: &str) -> Self {
-        Self { paths, api_version: api_version.into(), kind: kind.into(), interner: Interner::default() }
+        Self {
+            paths,
+            api_version: api_version.into(),
+            kind: kind.into(),
+            interner: Interner::default(),
+            managed_fields: AtomicBool::new(false),
+            secrets: None,
+        }
+    }
+
+    /// Lets states of one Secret be told apart, by a key that must be random and stay within the process; without
+    /// it, another value of a Secret is no change.
+    pub fn telling_secrets_apart(mut self, key: RandomState) -> Self {
+        self.secrets = Some(key);
+        self
+    }
+
+    /// Keeps `metadata.managedFields` of the objects that are decoded from now on, beside what expressions see.
+    /// Returns whether they were not kept before: then what is known has to be read again.
+    pub fn keep_managed_fields(&self) -> bool {
+        !self.managed_fields.swap(true, Ordering::Relaxed)
     }
 
     /// Decodes one object.
@@ -45,8 +67,15 @@ impl Projection {
     /// # Errors
     /// Only when the bytes are not what the deserializer expects, or the value is not a map.
     pub fn decode<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<ProjectedObject, D::Error> {
-        let mut root = Seed { keep: Part::Some(&self.paths), interner: &self.interner, depth: 0 }
-            .deserialize(deserializer)?;
+        let mut managed = self.managed_fields.load(Ordering::Relaxed).then(Node::default);
+        let mut root = Seed {
+            keep: Part::Some(&self.paths),
+            interner: &self.interner,
+            depth: 0,
+            managed: managed.as_mut(),
+            place: Place::Root,
+        }
+        .deserialize(deserializer)?;
         let Node::Map(entries) = &mut root else {
             return Err(D::Error::custom("a Kubernetes object must be a JSON object"));
         };
@@ -57,34 +86,10 @@ impl Projection {
             }
         }
         if &*self.api_version == "v1" && &*self.kind == "Secret" {
-            redact_secret(&mut fields, &self.interner);
+            secret::redact(&mut fields, self.secrets.as_ref());
         }
         *entries = fields.into();
-        Ok(ProjectedObject::new(root, self.api_version.clone(), self.kind.clone()))
-    }
-}
-
-/// Keys stay, so that rules can ask for them; values go, and with them the copy that `kubectl apply` keeps.
-fn redact_secret(fields: &mut [(Arc<str>, Node)], interner: &Interner) {
-    let hidden = interner.intern(REDACTED);
-    for (key, value) in fields {
-        match (&**key, value) {
-            ("data" | "stringData", Node::Map(entries)) => {
-                for (_, value) in entries {
-                    *value = Node::Str(hidden.clone());
-                }
-            }
-            ("metadata", Node::Map(entries)) => {
-                for (_, annotations) in entries.iter_mut().filter(|(key, _)| &**key == "annotations") {
-                    if let Node::Map(annotations) = annotations {
-                        for (_, value) in annotations.iter_mut().filter(|(key, _)| &**key == LAST_APPLIED) {
-                            *value = Node::Str(hidden.clone());
-                        }
-                    }
-                }
-            }
-            _ => {}
-        }
+        Ok(ProjectedObject::new(root, managed, self.api_version.clone(), self.kind.clone()))
     }
 }
 
@@ -92,13 +97,14 @@ fn redact_secret(fields: &mut [(Arc<str>, Node)], interner: &Interner) {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ProjectedObject {
     root: Node,
+    managed_fields: Option<Node>,
     id: ObjectId,
     resource_version: Arc<str>,
     fingerprint: u64,
 }
 
 impl ProjectedObject {
-    fn new(root: Node, api_version: Arc<str>, kind: Arc<str>) -> Self {
+    fn new(root: Node, managed_fields: Option<Node>, api_version: Arc<str>, kind: Arc<str>) -> Self {
         let text = |key| root.str_at(&["metadata", key]).cloned();
         let empty: Arc<str> = Arc::from("");
         let namespace = text("namespace").filter(|n| !n.is_empty());
@@ -114,6 +120,7 @@ impl ProjectedObject {
             id: ObjectId { api_version, kind, namespace, name, uid },
             resource_version,
             fingerprint: hasher.finish(),
+            managed_fields,
             root,
         }
     }
@@ -121,6 +128,16 @@ impl ProjectedObject {
     /// The kept fields.
     pub fn root(&self) -> &Node {
         &self.root
+    }
+
+    /// The entries of `metadata.managedFields`; none when they are not kept.
+    pub fn managed_fields(&self) -> &[Node] {
+        self.managed_fields.as_ref().map(Node::items).unwrap_or_default()
+    }
+
+    /// Whether its managedFields are kept, so that it is known who owns which field.
+    pub fn knows_managers(&self) -> bool {
+        self.managed_fields.is_some()
     }
 
     /// Which object it is.
@@ -212,20 +229,29 @@ impl<'a> From<&'a Keep> for Part<'a> {
     }
 }
 
-#[derive(Clone, Copy)]
-struct Seed<'a> {
+struct Seed<'a, 'm> {
     keep: Part<'a>,
     interner: &'a Interner,
     depth: usize,
+    /// Where managedFields go, when they are kept.
+    managed: Option<&'m mut Node>,
+    place: Place,
 }
 
-impl<'a> Seed<'a> {
-    fn below(self, keep: Part<'a>) -> Self {
-        Seed { keep, depth: self.depth + 1, ..self }
+#[derive(Clone, Copy, PartialEq)]
+enum Place {
+    Root,
+    Metadata,
+    Below,
+}
+
+impl<'a> Seed<'a, '_> {
+    fn below(&self, keep: Part<'a>) -> Seed<'a, 'static> {
+        Seed { keep, interner: self.interner, depth: self.depth + 1, managed: None, place: Place::Below }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_> {
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
@@ -237,7 +263,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_> {
+impl<'de> Visitor<'de> for Seed<'_, '_> {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -289,21 +315,47 @@ impl<'de> Visitor<'de> for Seed<'_> {
         Ok(Node::List(list.into()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Node, A::Error> {
         let mut map: Vec<(Arc<str>, Node)> = Vec::new();
         while let Some(key) = entries.next_key_seed(Key(self.interner))? {
             let keep = match self.keep {
                 Part::Some(paths) => paths.entry(&key).into(),
                 other => other,
             };
+            if self.place == Place::Metadata
+                && &*key == "managedFields"
+                && let Some(managed) = self.managed.as_deref_mut()
+            {
+                *managed = entries.next_value_seed(Seed {
+                    keep: Part::All,
+                    interner: self.interner,
+                    depth: self.depth + 1,
+                    managed: None,
+                    place: Place::Below,
+                })?;
+                continue;
+            }
             if let Part::Nothing = keep {
                 entries.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let value = entries.next_value_seed(self.below(keep))?;
+            let mut seed = self.below(keep);
+            if self.place == Place::Root && &*key == "metadata" {
+                seed = Seed { managed: self.managed.as_deref_mut(), place: Place::Metadata, ..seed };
+            }
+            let value = entries.next_value_seed(seed)?;
             map.push((key, value));
         }
         Ok(Node::Map(map.into()))
+    }
+}
+
+/// A value by itself, such as one that a policy declares.
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let interner = Interner::default();
+        Seed { keep: Part::All, interner: &interner, depth: 0, managed: None, place: Place::Below }
+            .deserialize(deserializer)
     }
 }
 
@@ -336,11 +388,15 @@ pub mod testing {
 
     /// The tree of a JSON text.
     pub fn node(json: &str) -> Node {
-        let interner = Interner::default();
-        let mut deserializer = serde_json::Deserializer::from_str(json);
-        Seed { keep: Part::All, interner: &interner, depth: 0 }
-            .deserialize(&mut deserializer)
-            .expect("test JSON")
+        serde_json::from_str(json).expect("test JSON")
+    }
+
+    /// A whole object with its managedFields.
+    pub fn managed_object(value: &serde_json::Value) -> Arc<ProjectedObject> {
+        let text = |key: &str| value[key].as_str().expect("apiVersion and kind");
+        let projection = Projection::new(Paths::whole(), text("apiVersion"), text("kind"));
+        projection.keep_managed_fields();
+        Arc::new(projection.decode(value).expect("test object"))
     }
 
     /// A whole object from JSON that names its apiVersion and kind.
@@ -448,7 +504,8 @@ mod tests {
         );
         let text = format!("{:?}", secret.root());
         assert!(!text.contains("hunter2") && !text.contains("aHVudGVyMg"), "{text}");
-        assert_eq!(secret.root().str_at(&["data", "password"]).map(|s| &**s), Some(REDACTED));
+        let redacted = Some(crate::core::secret::REDACTED);
+        assert_eq!(secret.root().str_at(&["data", "password"]).map(|s| &**s), redacted);
         assert_eq!(secret.root().str_at(&["metadata", "annotations", "a"]).map(|s| &**s), Some("b"));
         assert_eq!(secret.root().str_at(&["type"]).map(|s| &**s), Some("Opaque"));
     }

@@ -7,13 +7,16 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::{Serialize, Serializer};
+
 /// One value of a Kubernetes object, as JSON has it.
 ///
 /// Numbers follow the API server's rule for CEL: a JSON number without fraction or exponent that fits
 /// 64 bits is an integer, anything else a double.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub enum Node {
     /// JSON null, and what was too deep to keep (see [`crate::core::project::MAX_DEPTH`]).
+    #[default]
     Null,
     /// JSON true or false.
     Bool(bool),
@@ -82,6 +85,20 @@ impl Node {
             Node::Str(_) => "string",
             Node::List(_) => "list",
             Node::Map(_) => "map",
+        }
+    }
+}
+
+impl Serialize for Node {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Node::Null => serializer.serialize_unit(),
+            Node::Bool(value) => serializer.serialize_bool(*value),
+            Node::Int(number) => serializer.serialize_i64(*number),
+            Node::Double(number) => serializer.serialize_f64(*number),
+            Node::Str(text) => serializer.serialize_str(text),
+            Node::List(items) => serializer.collect_seq(items),
+            Node::Map(entries) => serializer.collect_map(entries.iter().map(|(key, value)| (&**key, value))),
         }
     }
 }

@@ -145,10 +145,10 @@ fn entries(
     judge(policy, index, object, facts, |rule, judgement| {
         let said = match judgement {
             Judgement::Judged(Verdict::Compliant) => Said::Compliant,
-            Judgement::Judged(Verdict::Violation(message)) => Said::Violation(message),
+            Judgement::Judged(Verdict::Violation(violation)) => Said::Violation(violation.message),
             Judgement::Judged(Verdict::Error(text)) => Said::Error(text),
             Judgement::Skipped(condition) => Said::Skipped(condition),
-            // Policies that do not compile are refused before.
+            // Policies that do not compile are refused before; a baseline that is an object is not at hand.
             Judgement::NotInForce => return,
         };
         // Another selection of the same policy may select the same object: it is judged the same.

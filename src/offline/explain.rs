@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::core::cel::{Program, Root};
 use crate::core::policy::{CompiledPolicy, Selection};
-use crate::core::rules::CompiledRule;
+use crate::core::rules::{CompiledRule, RuleKind};
 
 /// A policy, explained.
 pub fn explain(policy: &CompiledPolicy) -> String {
@@ -46,17 +46,27 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
     let judged = policy.selections.iter().zip(&rule.selections).filter(|(_, judged)| **judged);
     let judged: Vec<&str> = judged.map(|(selection, _)| &*selection.name).collect();
     let mut facts = vec![("judges", judged.join(", "))];
-    if let Some(expression) = &rule.expression {
-        facts.push(("expression", expression.validation.source().to_owned()));
-        facts.push(("reads", reads(policy, [&expression.validation])));
-        match (&expression.message_expression, &expression.message) {
-            (Some(program), _) => {
-                facts.push(("message", format!("computed by {}", program.source())));
-                facts.push(("reads", reads(policy, [program])));
-            }
-            (None, Some(text)) => facts.push(("message", text.to_string())),
-            (None, None) => {}
+    let (validation, wording) = match &rule.kind {
+        None => return facts,
+        Some(RuleKind::State(state)) => (Some(&state.validation), &state.wording),
+        Some(RuleKind::Change(change)) => {
+            let on: Vec<&str> = change.on.iter().map(|operation| operation.as_str()).collect();
+            facts.push(("on", on.join(", ")));
+            (Some(&change.validation), &change.wording)
         }
+        Some(RuleKind::Drift(drift)) => (None, &drift.wording),
+    };
+    if let Some(validation) = validation {
+        facts.push(("expression", validation.source().to_owned()));
+        facts.push(("reads", reads(policy, [validation])));
+    }
+    match (&wording.expression, &wording.message) {
+        (Some(program), _) => {
+            facts.push(("message", format!("computed by {}", program.source())));
+            facts.push(("reads", reads(policy, [program])));
+        }
+        (None, Some(text)) => facts.push(("message", text.to_string())),
+        (None, None) => {}
     }
     facts
 }

@@ -148,6 +148,7 @@ pub fn replay(
             Event::Gone { namespace, name } => replay.gone(&kind, &ObjectKey { namespace, name }),
             Event::Seen { object } => {
                 let projection = Projection::new(Paths::whole(), &kind.api_version, &kind.kind);
+                projection.keep_managed_fields();
                 let object = projection.decode(object).map_err(|error| reader.error(1, error.to_string()))?;
                 replay.seen(Arc::new(object))
             }

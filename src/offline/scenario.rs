@@ -213,6 +213,7 @@ fn in_words((policy, transition): &(PolicyKey, Transition)) -> String {
     match transition {
         Transition::Opened(_) => format!("opened {}", line(policy, finding, &finding.message)),
         Transition::Changed(_) => format!("changed {}", line(policy, finding, &finding.message)),
+        Transition::Occurred(_) => format!("occurred {}", line(policy, finding, &finding.message)),
         Transition::Resolved(_, why) => format!("resolved {}", line(policy, finding, why.as_str())),
     }
 }

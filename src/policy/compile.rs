@@ -5,17 +5,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use serde::Deserialize;
 
 use crate::api::MonitorPolicySpec;
-use crate::api::monitor_policy::{PolicyRule, ResourceSelection};
+use crate::api::monitor_policy::{DriftRule, PolicyRule, ResourceSelection};
 use crate::core::cel::{self, Program, Root, Scope, Variable, Want};
+use crate::core::diff::FieldScope;
+use crate::core::field_path::{FieldPattern, PatternStep, Step};
 use crate::core::finding::{PolicyKey, Severity};
 use crate::core::labels::{LabelMatcher, Requirement};
 use crate::core::near::nearest;
 use crate::core::policy::{
     CompiledPolicy, Condition, Located, NamespaceFilter, Part, Problem, Selection, Target,
 };
-use crate::core::rules::{CompiledRule, Expression, MAX_MESSAGE_LEN, one_line};
+use crate::core::rules::{
+    Baseline, Change, CompiledRule, Drift, Expression, MAX_MESSAGE_LEN, RuleKind, Wording, one_line,
+};
+use crate::core::tree::Node;
 
 /// Compiles a policy.
 pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
@@ -46,8 +52,9 @@ impl Compiler {
         self.unique("spec.rules", spec.rules.iter().map(|r| r.name.as_str()));
         self.unique("spec.matchConditions", spec.match_conditions.iter().map(|c| c.name.as_str()));
 
-        let selections: Vec<Selection> =
+        let mut selections: Vec<Selection> =
             spec.resources.iter().enumerate().map(|(n, resource)| self.selection(n, resource)).collect();
+        selections.extend(spec.rules.iter().filter_map(baseline_selection));
 
         let mut variables = Vec::new();
         for (n, variable) in spec.variables.iter().enumerate() {
@@ -80,7 +87,7 @@ impl Compiler {
         }
         // Without all of its conditions a policy would judge objects that it does not mean.
         if match_conditions.len() < spec.match_conditions.len() {
-            rules.iter_mut().for_each(|rule| rule.expression = None);
+            rules.iter_mut().for_each(|rule| rule.kind = None);
         }
 
         CompiledPolicy {
@@ -115,26 +122,98 @@ impl Compiler {
                 self.problem(format!("spec.rules[{n}].resources[{m}]"), Some(&name), text);
             }
         }
-        let field = format!("spec.rules[{n}].expression");
         let part = || Part::Rule(name.clone(), n);
-        let validation = self.program(field, part(), &rule.expression, Want::Bool);
-        let field = format!("spec.rules[{n}].messageExpression");
-        let message_expression = rule.message_expression.as_ref();
-        let message_expression =
-            message_expression.and_then(|source| self.program(field, part(), source, Want::String));
+        let message_expression = rule.message_expression.as_ref().and_then(|source| {
+            self.program(format!("spec.rules[{n}].messageExpression"), part(), source, Want::String)
+        });
+        let wording = Wording {
+            message: rule.message.as_deref().map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
+            expression: message_expression,
+        };
         let judged = |selection: &Selection| {
-            rule.resources.is_empty() || rule.resources.iter().any(|wanted| **wanted == *selection.name)
+            let named = rule.resources.iter().any(|wanted| **wanted == *selection.name);
+            !selection.is_baseline && (rule.resources.is_empty() || named)
+        };
+        let field = format!("spec.rules[{n}]");
+        let kind = match (&rule.expression, &rule.drift) {
+            (Some(source), None) => {
+                let field = format!("{field}.expression");
+                let validation = self.program(field, part(), source, Want::Bool);
+                let on: BTreeSet<_> = rule.operations().map(Into::into).collect();
+                validation.map(|validation| match on.is_empty() {
+                    true => RuleKind::State(Expression { validation, wording }),
+                    false => RuleKind::Change(Change { on, validation, wording }),
+                })
+            }
+            (None, Some(drift)) => self.drift(&format!("{field}.drift"), &name, drift, wording),
+            // The definition of the resource refuses it as well.
+            _ => {
+                let text = "a rule has either expression, for what must be true, or drift, for fields that must \
+                            stay as they are";
+                self.problem(field, Some(&name), text.to_owned());
+                None
+            }
         };
         CompiledRule {
             severity: rule.severity.map_or(severity, Into::into),
             selections: selections.iter().map(judged).collect(),
-            expression: validation.map(|validation| Expression {
-                validation,
-                message: rule.message.as_deref().map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
-                message_expression,
-            }),
+            kind,
             name,
         }
+    }
+
+    fn drift(
+        &mut self,
+        field: &str,
+        rule: &Arc<str>,
+        drift: &DriftRule,
+        wording: Wording,
+    ) -> Option<RuleKind> {
+        let mut patterns = |texts: &[String], list: &str| -> Option<Vec<FieldPattern>> {
+            let parsed: Vec<Option<FieldPattern>> = texts
+                .iter()
+                .enumerate()
+                .map(|(n, text)| match text.parse() {
+                    Ok(pattern) => Some(pattern),
+                    Err(error) => {
+                        let text = format!("{text:?} is not a path: {error}");
+                        self.problem(format!("{field}.{list}[{n}]"), Some(rule), text);
+                        None
+                    }
+                })
+                .collect();
+            parsed.into_iter().collect()
+        };
+        let include = patterns(&drift.paths, "paths");
+        let exclude = patterns(&drift.ignore, "ignore");
+        let baseline = match drift.baseline.as_ref().map(|baseline| (&baseline.object, &baseline.inline)) {
+            None => Some(Baseline::LastCompliant),
+            Some((Some(_), None)) => Some(Baseline::Object(baseline_name(rule))),
+            Some((None, Some(declared))) => match Node::deserialize(declared) {
+                Ok(declared @ Node::Map(_)) => Some(Baseline::Inline(declared)),
+                _ => {
+                    let text = "inline must be an object with the fields as they should be, such as {spec: {replicas: 3}}";
+                    self.problem(format!("{field}.baseline.inline"), Some(rule), text.to_owned());
+                    None
+                }
+            },
+            Some(_) => {
+                let text = "a baseline is either object, the name of one, or inline, the fields themselves";
+                self.problem(format!("{field}.baseline"), Some(rule), text.to_owned());
+                None
+            }
+        };
+        let (include, mut exclude, baseline) = (include?, exclude?, baseline?);
+        if include.is_empty() && !matches!(baseline, Baseline::Inline(_)) {
+            let field = |name: &str| FieldPattern(vec![PatternStep::One(Step::Field(name.into()))]);
+            exclude.extend(["metadata", "status"].map(field));
+        }
+        Some(RuleKind::Drift(Drift {
+            scope: FieldScope::new(include, exclude),
+            allowed_managers: drift.allowed_managers.iter().map(|name| name.as_str().into()).collect(),
+            baseline,
+            wording,
+        }))
     }
 
     fn selection(&mut self, n: usize, resource: &ResourceSelection) -> Selection {
@@ -175,6 +254,7 @@ impl Compiler {
                 labels: namespace_labels,
                 exclude: resource.exclude_namespaces.iter().map(|name| name.as_str().into()).collect(),
             },
+            is_baseline: false,
             invalid,
         }
     }
@@ -209,6 +289,32 @@ impl Compiler {
             message: one_line(&message, MAX_MESSAGE_LEN),
         });
     }
+}
+
+/// A name that no entry of `spec.resources` can have.
+fn baseline_name(rule: &str) -> Arc<str> {
+    format!("{rule}/baseline").into()
+}
+
+/// The selection that finds the object a drift rule compares with.
+fn baseline_selection(rule: &PolicyRule) -> Option<Selection> {
+    let object = rule.drift.as_ref()?.baseline.as_ref()?.object.as_ref()?;
+    let (group, version) = object.api_version.rsplit_once('/').unwrap_or(("", &object.api_version));
+    Some(Selection {
+        name: baseline_name(&rule.name),
+        target: Target {
+            group: group.to_owned(),
+            version: (version != "*").then(|| version.to_owned()),
+            kind: object.kind.clone(),
+            namespaces: object.namespace.iter().cloned().collect(),
+            names: [object.name.clone()].into(),
+            labels: LabelMatcher::new(Vec::new()),
+            field_selector: String::new(),
+        },
+        filter: NamespaceFilter::default(),
+        is_baseline: true,
+        invalid: None,
+    })
 }
 
 /// The selector, or the path within it that is wrong and why.

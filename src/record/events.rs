@@ -1,5 +1,5 @@
-//! Kubernetes Events (`events.k8s.io/v1`) on the policy and on the offending object, when a finding opens and
-//! when it resolves.
+//! Kubernetes Events (`events.k8s.io/v1`) on the policy and on the offending object, when a finding opens, when it
+//! resolves, and when a change occurs that a rule does not allow.
 //!
 //! What is owed is the difference between what is open and what was told, so a burst of changes costs what it
 //! comes to. Each policy has a budget; what it holds back stays owed, worst first, and one summary Event on the
@@ -9,7 +9,7 @@ mod format;
 mod owed;
 mod writer;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use format::{Reason, Subject};
-pub use format::{Told, parse};
-use owed::{Truth, owed};
+pub use format::{Told, happened, parse};
+use owed::{Owed, Truth, owed};
 use writer::{WriteError, Writer};
 
 use super::Sources;
 use crate::budget::Budget;
-use crate::core::finding::{Finding, FindingKey, PolicyKey};
+use crate::core::finding::{Finding, FindingKey, OccurrenceId, PolicyKey};
 use crate::core::policy::CompiledPolicy;
 use crate::metrics::{ErrorKind, PolicyLabel};
 
@@ -40,7 +40,16 @@ const RETRY: Duration = Duration::from_secs(2);
 const REFUSED: Duration = Duration::from_secs(60);
 
 /// What was told and has not been taken back, by policy.
-pub type ToldByPolicy = HashMap<PolicyKey, HashMap<FindingKey, Arc<Finding>>>;
+pub type ToldByPolicy = HashMap<PolicyKey, Announced>;
+
+/// What was told of one policy.
+#[derive(Debug, Clone, Default)]
+pub struct Announced {
+    /// Findings that opened and were not taken back.
+    pub findings: HashMap<FindingKey, Arc<Finding>>,
+    /// Of the occurrences that are kept, those that were told.
+    pub occurrences: HashSet<OccurrenceId>,
+}
 
 /// Runs until `stop` changes; then tells what the budget still allows and returns. `told` is what an earlier
 /// process told; `instance` names this process.
@@ -78,7 +87,7 @@ struct Recorder {
 struct Account {
     /// UID of the policy; none before it was first looked at.
     uid: Option<Arc<str>>,
-    told: HashMap<FindingKey, Arc<Finding>>,
+    told: Announced,
     budget: Budget,
     summary_at: Option<Instant>,
     resting_until: Option<Instant>,
@@ -105,21 +114,24 @@ impl Recorder {
             published.policies.get(key).cloned()
         };
         let now = Instant::now();
-        let account = self.policies.entry(key.clone()).or_insert_with(|| Account::new(HashMap::new()));
+        let account = self.policies.entry(key.clone()).or_insert_with(|| Account::new(Announced::default()));
         account.meet(policy.as_deref());
         if account.resting_until.is_some_and(|until| until > now) {
             return Owes::Something;
         }
         let (open, settled) = self.sources.judge.open(key).await;
-        let truth = Truth { policy: policy.as_deref(), open: &open, settled: &settled };
+        let history = self.sources.judge.history(key).await;
+        account.told.occurrences.retain(|id| history.latest().any(|occurrence| occurrence.id() == *id));
+        let truth = Truth { policy: policy.as_deref(), open: &open, settled: &settled, history: &history };
         let mut held_back = 0;
         let subject = Subject::new(key, policy.as_deref());
-        for (reason, finding) in owed(&account.told, &truth) {
+        for owed in owed(&account.told, &truth) {
+            let finding = &owed.finding;
             if !account.budget.take(now) {
                 held_back += 1;
                 continue;
             }
-            match self.writer.tell(&subject, reason, &finding).await {
+            match self.writer.tell(&subject, &owed).await {
                 Ok(written) => {
                     self.sources.metrics.events_written.inc_by(written);
                 }
@@ -138,7 +150,7 @@ impl Recorder {
                 }
             }
             account.failures = 0;
-            account.note(reason, finding);
+            account.note(owed);
         }
         if let Some(policy) = &policy
             && account.warned != Some(policy.generation)
@@ -183,7 +195,7 @@ impl Recorder {
 }
 
 impl Account {
-    fn new(told: HashMap<FindingKey, Arc<Finding>>) -> Self {
+    fn new(told: Announced) -> Self {
         Self {
             uid: None,
             told,
@@ -201,19 +213,21 @@ impl Account {
         let Some(policy) = policy else { return };
         let other = self.uid.replace(policy.uid.clone()).is_some_and(|uid| uid != policy.uid);
         if other || policy.suspended {
-            self.told.clear();
+            self.told = Announced::default();
         }
         if other {
             self.warned = None;
         }
     }
 
-    fn note(&mut self, reason: Reason, finding: Arc<Finding>) {
+    fn note(&mut self, owed: Owed) {
+        let Owed { reason, finding, occurrence } = owed;
         match reason {
-            Reason::FindingOpened => self.told.insert(finding.key.clone(), finding),
-            Reason::FindingResolved => self.told.remove(&finding.key),
-            Reason::EventsHeldBack | Reason::SchemaWarnings => None,
-        };
+            Reason::FindingOpened => drop(self.told.findings.insert(finding.key.clone(), finding)),
+            Reason::FindingResolved => drop(self.told.findings.remove(&finding.key)),
+            Reason::ChangeOccurred => self.told.occurrences.extend(occurrence.map(|o| o.id())),
+            Reason::EventsHeldBack | Reason::SchemaWarnings => {}
+        }
     }
 
     fn rest(&mut self, refused: bool, now: Instant) {

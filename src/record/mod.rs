@@ -5,12 +5,14 @@
 //! difference, within its own bound. `app` starts them while this process is the leader.
 
 pub mod events;
+mod fields;
 pub mod restore;
 pub mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
 
@@ -38,4 +40,9 @@ pub struct Sources {
     pub nudges: Arc<Nudges>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+}
+
+/// Times are shown in whole seconds.
+fn whole_second(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

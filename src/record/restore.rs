@@ -13,11 +13,13 @@ use kube::Client;
 use kube::api::{Api, ListParams};
 use tracing::{info, warn};
 
-use super::events::{Told, ToldByPolicy, parse};
+use super::events::{Announced, Told, ToldByPolicy, happened, parse};
+use super::fields;
 use crate::api::REPORTING_CONTROLLER;
-use crate::api::status::FindingStatus;
+use crate::api::status::{FindingStatus, MonitorPolicyStatus, ObjectRef, OccurrenceStatus};
 use crate::core::engine::Engine;
-use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey};
+use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, PolicyKey};
+use crate::core::history::History;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::policy::Published;
 
@@ -46,19 +48,32 @@ pub async fn restore(
         }
     };
     let complete = events.is_some();
-    let mut told = last_told(published, events.unwrap_or_default());
+    let events = events.unwrap_or_default();
+    let mut told = last_told(published, &events);
     let (mut count, now) = (0, Timestamp::now());
     for (key, policy) in published.policies.iter() {
-        let told = told.entry(key.clone()).or_default();
+        let Announced { findings: told, occurrences } = told.entry(key.clone()).or_default();
         let mut open: HashMap<FindingKey, Arc<Finding>> = told.clone();
-        let listed = published.statuses.get(key).into_iter().flat_map(|status| &status.findings);
-        for finding in listed.filter_map(from_status).map(Arc::new) {
+        let status = published.statuses.get(key);
+        let listed = status.into_iter().flat_map(|status| &status.findings);
+        for finding in listed.filter_map(from_status) {
             let young = now.duration_since(finding.since) < EVENTS_LAST;
             // Of a young finding there would be an Event if it had been told.
             if !(complete && young) {
-                told.entry(finding.key.clone()).or_insert_with(|| finding.clone());
+                told.entry(finding.key.clone()).or_insert_with(|| Arc::new(finding.clone()));
             }
-            open.entry(finding.key.clone()).or_insert(finding);
+            // The status has the last word, and the Event the exact time.
+            let since = open.get(&finding.key).map_or(finding.since, |known| known.since);
+            open.insert(finding.key.clone(), Arc::new(Finding { since, ..finding }));
+        }
+        if let Some(status) = status {
+            let history = history(status);
+            let known = history.latest().filter(|occurrence| {
+                let young = now.duration_since(occurrence.finding.since) < EVENTS_LAST;
+                !(complete && young) || happened(key, policy, occurrence, &events)
+            });
+            occurrences.extend(known.map(|occurrence| occurrence.id()));
+            engine.restore_history(key.clone(), policy.uid.clone(), history);
         }
         count += open.len();
         let open = open.into_values().map(Arc::unwrap_or_clone).collect();
@@ -101,7 +116,7 @@ async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {
 }
 
 /// The last word on each finding decides.
-fn last_told(published: &Published, events: Vec<Event>) -> ToldByPolicy {
+fn last_told(published: &Published, events: &[Event]) -> ToldByPolicy {
     let mut last: BTreeMap<(PolicyKey, FindingKey), Told> = BTreeMap::new();
     for told in events.iter().filter_map(parse) {
         let same_policy = published.policies.get(&told.policy).is_some_and(|p| p.uid == told.policy_uid);
@@ -113,29 +128,59 @@ fn last_told(published: &Published, events: Vec<Event>) -> ToldByPolicy {
     let mut by_policy = ToldByPolicy::new();
     for ((policy, key), told) in last {
         if told.opened {
-            by_policy.entry(policy).or_default().insert(key, Arc::new(told.finding));
+            by_policy.entry(policy).or_default().findings.insert(key, Arc::new(told.finding));
         }
     }
     by_policy
 }
 
-fn from_status(status: &FindingStatus) -> Option<Finding> {
-    let object = ObjectId {
-        api_version: status.resource.api_version.as_str().into(),
-        kind: status.resource.kind.as_str().into(),
-        namespace: status.resource.namespace.as_deref().map(Into::into),
-        name: status.resource.name.as_str().into(),
-        uid: status.resource.uid.as_deref()?.into(),
-    };
+/// What a status says that occurred.
+pub fn history(status: &MonitorPolicyStatus) -> History {
+    let count = |count: i64| u64::try_from(count).unwrap_or_default();
+    let by_rule = status.rules.iter().filter(|rule| rule.occurrences > 0);
+    let by_rule = by_rule.map(|rule| (rule.name.as_str().into(), count(rule.occurrences)));
+    let latest = status.occurrences.iter().filter_map(occurrence).map(Arc::new);
+    History::restored(latest, count(status.summary.occurrences), by_rule.collect())
+}
+
+/// The finding that a status lists; none when it lacks what identifies it.
+pub fn from_status(status: &FindingStatus) -> Option<Finding> {
+    let (key, object) = identity(&status.rule, &status.resource)?;
     Some(Finding {
-        key: FindingKey {
-            rule: status.rule.as_str().into(),
-            selection: status.resource.selected_by.as_deref()?.into(),
-            uid: object.uid.clone(),
-        },
+        key,
         severity: status.severity.into(),
         object,
         message: status.message.as_str().into(),
+        fields: fields::read(&status.fields, status.fields_omitted),
         since: status.since.parse().ok()?,
     })
+}
+
+fn occurrence(status: &OccurrenceStatus) -> Option<Occurrence> {
+    let (key, object) = identity(&status.rule, &status.resource)?;
+    let finding = Finding {
+        key,
+        severity: status.severity.into(),
+        object,
+        message: status.message.as_str().into(),
+        fields: fields::read(&status.fields, status.fields_omitted),
+        since: status.time.parse().ok()?,
+    };
+    Some(Occurrence {
+        finding: Arc::new(finding),
+        operation: status.operation.into(),
+        resource_version: status.resource_version.as_str().into(),
+    })
+}
+
+fn identity(rule: &str, resource: &ObjectRef) -> Option<(FindingKey, ObjectId)> {
+    let object = ObjectId {
+        api_version: resource.api_version.as_str().into(),
+        kind: resource.kind.as_str().into(),
+        namespace: resource.namespace.as_deref().map(Into::into),
+        name: resource.name.as_str().into(),
+        uid: resource.uid.as_deref()?.into(),
+    };
+    let selection = resource.selected_by.as_deref()?.into();
+    Some((FindingKey { rule: rule.into(), selection, uid: object.uid.clone() }, object))
 }

@@ -70,12 +70,14 @@ pub async fn run(settings: Settings, catalog: watch::Sender<Arc<Catalog>>) {
             settings.clone(),
             definitions.clone(),
             projection(&definitions, DEFINITION),
+            Arc::default(),
             Definitions(shared.clone())
         ),
         follow(
             settings.clone(),
             services.clone(),
             projection(&services, SERVICE),
+            Arc::default(),
             Services::new(shared.clone())
         ),
         ask(&settings, &shared),
@@ -111,8 +113,8 @@ fn key(group: &str, plural: &str, kind: &str) -> WatchKey {
     WatchKey { group: group.into(), plural: plural.into(), kind: kind.into(), ..WatchKey::namespaces() }
 }
 
-fn projection(key: &WatchKey, paths: &[&[&str]]) -> Projection {
-    Projection::new(Paths::only(paths.iter().copied()), &key.api_version(), &key.kind)
+fn projection(key: &WatchKey, paths: &[&[&str]]) -> Arc<Projection> {
+    Arc::new(Projection::new(Paths::only(paths.iter().copied()), &key.api_version(), &key.kind))
 }
 
 /// Merges what is defined with what is discovered and publishes each change.

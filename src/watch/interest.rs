@@ -78,6 +78,8 @@ impl fmt::Display for WatchKey {
 pub struct Wanted {
     /// Each wanted watch, and who reads it.
     pub watches: BTreeMap<WatchKey, BTreeSet<Reader>>,
+    /// Those of which managedFields are wanted as well, because a rule asks who changed a field.
+    pub managed_fields: BTreeSet<WatchKey>,
     /// Whether the watch of the namespaces is wanted besides.
     pub namespaces: bool,
     /// Selections that mean no watch, and why.
@@ -98,6 +100,9 @@ pub fn wanted(policies: &PolicySet, catalog: &Catalog) -> Wanted {
             match resolved {
                 Ok(served) => {
                     for watch in keys(served, &selection.target) {
+                        if policy.asks_who() && !selection.is_baseline {
+                            wanted.managed_fields.insert(watch.clone());
+                        }
                         wanted.watches.entry(watch).or_default().insert(reader.clone());
                     }
                 }

@@ -1,10 +1,11 @@
 //! Compares the watches that are wanted with those that run, and starts and stops accordingly.
 
 use std::collections::BTreeMap;
+use std::hash::RandomState;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::info;
 
@@ -28,10 +29,14 @@ pub struct Manager {
     pub judge: Judge,
     /// Takes the states.
     pub board: Arc<Board>,
+    /// Tells values of Secrets apart: random, and of this process only.
+    pub secrets: RandomState,
 }
 
 struct Running {
     id: WatchId,
+    projection: Arc<Projection>,
+    relist: Arc<Notify>,
     stream: Option<AbortHandle>,
 }
 
@@ -88,8 +93,15 @@ impl Manager {
         for key in wanted.watches.keys().filter(|key| !running.contains_key(key)).cloned().collect::<Vec<_>>()
         {
             *last_id += 1;
-            running.insert(key, Running { id: WatchId(*last_id), stream: None });
+            let projection = Projection::new(Paths::whole(), &key.api_version(), &key.kind);
+            let projection = Arc::new(projection.telling_secrets_apart(self.secrets.clone()));
+            let (id, relist) = (WatchId(*last_id), Arc::default());
+            running.insert(key, Running { id, projection, relist, stream: None });
         }
+        // From now on they are kept; what is known already is to be read again, once the judge knows why.
+        let wider = wanted.managed_fields.iter().filter_map(|key| running.get(key));
+        let wider = wider.filter(|watch| watch.projection.keep_managed_fields() && watch.stream.is_some());
+        let relist: Vec<Arc<Notify>> = wider.map(|watch| watch.relist.clone()).collect();
         let id_of = |key: &WatchKey| running.get(key).map(|watch| watch.id);
         let namespaces = id_of(&WatchKey::namespaces()).filter(|_| wanted.namespaces);
         let routes: BTreeMap<WatchId, Route> = wanted
@@ -114,9 +126,9 @@ impl Manager {
         let assignment =
             Assignment { policies: policies.clone(), routes, namespaces, absent: absent.collect() };
         self.judge.assign(assignment).await;
+        relist.into_iter().for_each(|relist| relist.notify_one());
         for (key, watch) in running.iter_mut().filter(|(_, watch)| watch.stream.is_none()) {
             info!(watch = %key, "watch started");
-            let projection = Projection::new(Paths::whole(), &key.api_version(), &key.kind);
             let sink = Sink {
                 id: watch.id,
                 label: Arc::new(ResourceLabel { resource: key.resource() }),
@@ -124,7 +136,8 @@ impl Manager {
                 board: self.board.clone(),
                 metrics: self.settings.metrics.clone(),
             };
-            let stream = follow(self.settings.clone(), key.clone(), projection, sink);
+            let (projection, relist) = (watch.projection.clone(), watch.relist.clone());
+            let stream = follow(self.settings.clone(), key.clone(), projection, relist, sink);
             watch.stream = Some(streams.spawn(stream));
         }
     }

@@ -15,7 +15,7 @@ use kube::api::Api;
 use kube::core::{ApiResource, Status};
 use kube::discovery::Scope;
 use kube::runtime::watcher::{self, Event, watcher};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tracing::{debug, warn};
 
 use super::access;
@@ -55,11 +55,18 @@ pub trait Deliver: Send {
     fn health(&mut self, health: Health);
 }
 
-/// Follows `key` for ever.
-pub async fn follow(settings: Settings, key: WatchKey, projection: Projection, mut deliver: impl Deliver) {
+/// Follows `key` for ever. Whenever `relist` is notified, everything is listed again: after more is to be kept of
+/// each object than before.
+pub async fn follow(
+    settings: Settings,
+    key: WatchKey,
+    projection: Arc<Projection>,
+    relist: Arc<Notify>,
+    mut deliver: impl Deliver,
+) {
     let conversation = Arc::new(Conversation::default());
-    let work = run(&settings, &key, &conversation, &mut deliver);
-    CONVERSATION.scope(conversation.clone(), PROJECTION.scope(Arc::new(projection), work)).await;
+    let work = run(&settings, &key, &conversation, &relist, &mut deliver);
+    CONVERSATION.scope(conversation.clone(), PROJECTION.scope(projection, work)).await;
 }
 
 /// How the first list is asked for.
@@ -69,7 +76,13 @@ enum Lists {
     Paged,
 }
 
-async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, deliver: &mut impl Deliver) {
+async fn run(
+    settings: &Settings,
+    key: &WatchKey,
+    conversation: &Conversation,
+    relist: &Notify,
+    deliver: &mut impl Deliver,
+) {
     let label = ResourceLabel { resource: key.resource() };
     let mut lists = Lists::Streamed;
     let mut backoff = Backoff::default();
@@ -86,6 +99,7 @@ async fn run(settings: &Settings, key: &WatchKey, conversation: &Conversation, d
             }
             let next = tokio::select! {
                 biased;
+                () = relist.notified() => break,
                 next = within(listing, events.next()) => next,
                 () = conversation.connected.notified() => {
                     // A list that is being read says more when it is complete.

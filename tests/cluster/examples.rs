@@ -26,6 +26,8 @@ struct Broken {
     apply: String,
     repair: Repair,
     findings: Vec<Finding>,
+    #[serde(default)]
+    occurrences: Vec<Finding>,
 }
 
 #[derive(Deserialize)]
@@ -97,6 +99,13 @@ async fn the_gateway_example_has_exactly_the_findings_that_it_promises() {
         example.ever_opened().await,
         promised.cloned().collect::<BTreeSet<_>>(),
         "the findings that ever opened, and those of expected.yaml"
+    );
+
+    let promised = expected.broken.iter().flat_map(|broken| &broken.occurrences);
+    assert_eq!(
+        example.ever_occurred().await,
+        promised.cloned().collect::<BTreeSet<_>>(),
+        "the changes that occurred, and those of expected.yaml"
     );
 
     example.follow_the_readme().await;
@@ -196,6 +205,31 @@ impl Example<'_> {
             (!starts).then_some(finding)
         });
         told.collect()
+    }
+
+    /// The changes that the policies list.
+    async fn ever_occurred(&self) -> BTreeSet<Finding> {
+        let policies: Api<MonitorPolicy> = Api::all(self.0.admin().await);
+        let list = policies.list(&ListParams::default()).await.expect("policies can be listed");
+        let mut occurred = BTreeSet::new();
+        for policy in list {
+            let name = policy.metadata.name.unwrap_or_default();
+            let status = policy.status.unwrap_or_default();
+            let listed = status.occurrences.len();
+            assert_eq!(status.summary.occurrences, listed as i64, "{name} lists each once");
+            occurred.extend(status.occurrences.into_iter().map(|change| Finding {
+                policy: name.clone(),
+                rule: change.rule,
+                severity: format!("{:?}", change.severity).to_lowercase(),
+                resource: Resource {
+                    kind: change.resource.kind,
+                    namespace: change.resource.namespace,
+                    name: change.resource.name,
+                },
+                message: change.message,
+            }));
+        }
+        occurred
     }
 
     /// Runs the `kubectl` lines of the README's `sh` blocks, in order: none of them may fail, and those of which

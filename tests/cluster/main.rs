@@ -7,6 +7,7 @@
 mod support;
 
 mod bad_input;
+mod changes;
 mod examples;
 mod findings;
 mod harness;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::watches::Watched;
-use super::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Route, Tracked};
+use super::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Restored, Route, Tracked};
 use crate::core::cel::Root;
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
+use crate::core::history::History;
 use crate::core::ledger::Ledger;
 use crate::core::policy::CompiledPolicy;
 
@@ -17,7 +18,14 @@ impl Engine {
     /// Hands over what an earlier process had open for a policy. To be called before the policy is assigned;
     /// ignored when the policy that is assigned has another UID.
     pub fn restore(&mut self, policy: PolicyKey, uid: Arc<str>, findings: Vec<Finding>) {
-        self.restored.insert(policy, (uid, findings));
+        let restored = self.restored.entry(policy).or_default();
+        (restored.uid, restored.findings) = (uid, findings);
+    }
+
+    /// Hands over what occurred in an earlier process, under the same conditions.
+    pub fn restore_history(&mut self, policy: PolicyKey, uid: Arc<str>, history: History) {
+        let restored = self.restored.entry(policy).or_default();
+        (restored.uid, restored.history) = (uid, history);
     }
 
     /// Takes the whole of what is to be judged. Findings that the change ends are resolved at once; objects that
@@ -39,9 +47,10 @@ impl Engine {
                 }
                 None => {
                     let mut tracked = Tracked::new(policy.clone(), now);
-                    if let Some((uid, findings)) = self.restored.remove(key)
+                    if let Some(Restored { uid, findings, history }) = self.restored.remove(key)
                         && uid == policy.uid
                     {
+                        tracked.history = history;
                         for finding in findings.into_iter().filter(|finding| covers(policy, &finding.key)) {
                             tracked.ledger.restore(finding);
                         }
@@ -148,6 +157,7 @@ impl Tracked {
         let mut tracked = Self {
             policy,
             ledger: Ledger::default(),
+            history: History::default(),
             settled: HashSet::new(),
             feeds: HashMap::new(),
             needs_namespaces: false,
@@ -170,7 +180,8 @@ impl Tracked {
     fn replace(&mut self, policy: Arc<CompiledPolicy>, now: Timestamp) -> Vec<Transition> {
         self.policy = policy;
         self.note_needs(now);
-        let Self { policy, ledger, feeds, settled, .. } = self;
+        let Self { policy, ledger, history, feeds, settled, .. } = self;
+        history.retain(|rule| policy.rules.iter().any(|known| *known.name == *rule));
         feeds.retain(|name, _| policy.selections.iter().any(|s| s.name == *name));
         settled.clear();
         let covered = |key: &FindingKey| covers(policy, key);
@@ -199,5 +210,6 @@ impl Tracked {
 fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {
     let selection = policy.selections.iter().position(|selection| selection.name == key.selection);
     let rule = policy.rules.iter().find(|rule| rule.name == key.rule);
-    selection.zip(rule).is_some_and(|(index, rule)| rule.selections.get(index).is_some_and(|judged| *judged))
+    // Of a change rule nothing stands, and a change that it could not judge is not judged again.
+    selection.zip(rule).is_some_and(|(index, rule)| rule.judges(index) && rule.as_change().is_none())
 }

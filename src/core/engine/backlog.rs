@@ -1,5 +1,6 @@
 //! What is to be judged again without an event: in slices, so that nothing large keeps anything else waiting.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -8,7 +9,9 @@ use jiff::Timestamp;
 use super::{Engine, NOW_INTERVAL, Outcome, Reader};
 use crate::core::event::{ObjectKey, WatchId};
 use crate::core::finding::PolicyKey;
+use crate::core::policy::Selection;
 use crate::core::project::ProjectedObject;
+use crate::core::rules::CompiledRule;
 
 /// Objects of one watch to judge again for one reader.
 #[derive(Debug)]
@@ -53,7 +56,7 @@ impl Engine {
             None => Vec::new(),
         };
         for object in &slice {
-            self.judge(&work.reader, work.watch, object, now, &mut out);
+            self.judge(&work.reader, work.watch, None, object, now, &mut out);
         }
         match slice.last() {
             // Back of the queue: one large watch does not keep others waiting.
@@ -106,6 +109,30 @@ impl Engine {
             Some(work) if work.namespace == namespace => work.after = None,
             Some(_) => {}
             None => self.work.push_back(Work { reader, watch, namespace, after: None }),
+        }
+    }
+
+    /// What a baseline is compared with is judged again when the baseline may be another.
+    pub(super) fn queue_if_baseline(&mut self, reader: &Reader) {
+        let Some(tracked) = self.policies.get(&reader.policy) else {
+            return;
+        };
+        let of_baseline = |selection: &Selection| selection.is_baseline && selection.name == reader.selection;
+        if !tracked.policy.selections.iter().any(of_baseline) {
+            return;
+        }
+        let compares = |rule: &&CompiledRule| rule.baseline() == Some(&reader.selection);
+        let rules = tracked.policy.rules.iter().filter(compares);
+        let selections = tracked.policy.selections.iter().enumerate();
+        let judged: BTreeSet<Arc<str>> = rules
+            .flat_map(|rule| selections.clone().filter(|(n, _)| rule.judges(*n)))
+            .map(|(_, selection)| selection.name.clone())
+            .collect();
+        for selection in judged {
+            let reader = Reader { policy: reader.policy.clone(), selection };
+            for watch in self.feeds(&reader) {
+                self.queue(reader.clone(), watch, None);
+            }
         }
     }
 

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 
 use super::{Engine, Outcome, Reader};
 use crate::core::cel::{Bindings, Inputs};
+use crate::core::diff::GuessedKeys;
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{CompiledRule, MAX_MESSAGE_LEN, Verdict, one_line};
+use crate::core::rules::{Case, CompiledRule, DriftVerdict, Operation, RuleKind, Verdict, error_text};
 use crate::core::tree::Node;
 
 /// What an object is judged by, beside itself.
@@ -25,18 +26,18 @@ pub struct Facts<'a> {
 }
 
 /// What a rule makes of an object that its selection selects.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Judgement {
     /// It was judged.
     Judged(Verdict),
     /// The match condition of this name is false.
     Skipped(Arc<str>),
-    /// The rule does not compile at present, so nothing can be said.
+    /// Nothing can be said: the rule does not compile at present, or its baseline is not known.
     NotInForce,
 }
 
-/// Judges an object by each rule of `policy` that is about the selection at `index`, in the order of the spec.
-/// Whether the selection selects the object is not asked.
+/// Judges an object by each rule of `policy` that is about states of the selection at `index`, in the order of the
+/// spec, as if it was never seen before. Whether the selection selects the object is not asked.
 pub fn judge(
     policy: &CompiledPolicy,
     index: usize,
@@ -44,7 +45,41 @@ pub fn judge(
     facts: Facts<'_>,
     mut each: impl FnMut(&CompiledRule, Judgement),
 ) {
-    let request = facts.resource.map(|resource| request(resource, object.id()));
+    ask(policy, index, object, facts, |rule, admission, bindings| {
+        let case = Case {
+            object,
+            before: None,
+            open: None,
+            drifted: None,
+            reference: None,
+            keys: &GuessedKeys,
+            now: facts.now,
+        };
+        let judgement = match (&rule.kind, admission) {
+            (None | Some(RuleKind::Change(_)), _) => Judgement::NotInForce,
+            (_, Admission::Skipped(condition)) => Judgement::Skipped(condition.clone()),
+            (_, Admission::Failed(error)) => Judgement::Judged(Verdict::Error(error.clone())),
+            (Some(RuleKind::State(state)), Admission::Judged) => {
+                Judgement::Judged(state.judge(&rule.name, bindings))
+            }
+            (Some(RuleKind::Drift(drift)), Admission::Judged) => match drift.judge(bindings, case) {
+                DriftVerdict::Known(verdict, _) => Judgement::Judged(verdict),
+                DriftVerdict::Wait | DriftVerdict::Lost => Judgement::NotInForce,
+            },
+        };
+        each(rule, judgement);
+    });
+}
+
+/// Evaluates the match conditions and turns to each rule about states.
+fn ask(
+    policy: &CompiledPolicy,
+    index: usize,
+    object: &ProjectedObject,
+    facts: Facts<'_>,
+    mut each: impl FnMut(&CompiledRule, &Admission, &mut Bindings<'_>),
+) {
+    let request = facts.resource.map(|resource| request(Operation::Create, resource, object.id()));
     let mut bindings = Bindings::new(Inputs {
         object: Some(object.root()),
         old_object: None,
@@ -53,15 +88,9 @@ pub fn judge(
         now: facts.now,
         variables: &policy.variables,
     });
-    let admitted = match_conditions(policy, &mut bindings);
-    for rule in policy.rules.iter().filter(|rule| rule.selections.get(index).is_some_and(|judged| *judged)) {
-        let judgement = match &admitted {
-            _ if !rule.is_in_force() => Judgement::NotInForce,
-            Admission::Skipped(condition) => Judgement::Skipped(condition.clone()),
-            Admission::Failed(error) => Judgement::Judged(Verdict::Error(error.clone())),
-            Admission::Judged => rule.judge(&mut bindings).map_or(Judgement::NotInForce, Judgement::Judged),
-        };
-        each(rule, judgement);
+    let admission = match_conditions(policy, &mut bindings);
+    for rule in policy.rules.iter().filter(|rule| rule.judges(index) && rule.as_change().is_none()) {
+        each(rule, &admission, &mut bindings);
     }
 }
 
@@ -70,6 +99,7 @@ impl Engine {
         &mut self,
         reader: &Reader,
         watch: WatchId,
+        before: Option<&ProjectedObject>,
         object: &ProjectedObject,
         now: Timestamp,
         out: &mut Outcome,
@@ -93,25 +123,59 @@ impl Engine {
             object.id().namespace.as_deref().and_then(|name| self.watches.namespace(name)).map(|o| o.root());
         let resource = self.watches.by_id.get(&watch).map(|w| &w.route.resource);
         let resource = resource.filter(|_| tracked.uses_request);
-        let ledger = &mut tracked.ledger;
-        judge(&policy, index, object, Facts { namespace_object, resource, now }, |rule, judgement| {
+        let facts = Facts { namespace_object, resource, now };
+        let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
+        ask(&policy, index, object, facts, |rule, admission, bindings| {
             let key =
                 FindingKey { rule: rule.name.clone(), selection: reader.selection.clone(), uid: uid.clone() };
-            let transition = match judgement {
-                Judgement::Judged(verdict) => ledger.enter(key, rule.severity, object.id(), verdict, now),
-                Judgement::Skipped(_) => ledger.forget(&key, Resolution::NotSelected),
+            let verdict = match (&rule.kind, admission) {
                 // What was found before stays until the rule can be judged again.
-                Judgement::NotInForce => {
+                (None | Some(RuleKind::Change(_)), _) => DriftVerdict::Wait,
+                (_, Admission::Skipped(_)) => {
+                    let skipped = ledger.forget(&key, Resolution::NotSelected);
+                    out.extend(skipped.map(|t| (reader.policy.clone(), t)));
+                    return;
+                }
+                (_, Admission::Failed(error)) => {
+                    let drifted = ledger.drifted(&key).cloned();
+                    DriftVerdict::Known(Verdict::Error(error.clone()), drifted)
+                }
+                (Some(RuleKind::State(state)), Admission::Judged) => {
+                    DriftVerdict::Known(state.judge(&rule.name, bindings), None)
+                }
+                (Some(RuleKind::Drift(drift)), Admission::Judged) => {
+                    let feeds = rule.baseline().and_then(|baseline| feeds.get(baseline));
+                    let reference = watches.only(feeds.into_iter().flatten());
+                    let case = Case {
+                        object,
+                        before,
+                        open: ledger.get(&key).map(|finding| &**finding),
+                        drifted: ledger.drifted(&key),
+                        reference: reference.map(|reference| reference.map(|object| &**object)),
+                        keys: &GuessedKeys,
+                        now,
+                    };
+                    drift.judge(bindings, case)
+                }
+            };
+            let transition = match verdict {
+                DriftVerdict::Known(verdict, drifted) => {
+                    let transition = ledger.enter(key.clone(), rule.severity, object.id(), verdict, now);
+                    ledger.keep_drifted(&key, drifted);
+                    transition
+                }
+                DriftVerdict::Wait => {
                     ledger.confirm(&key);
                     None
                 }
+                DriftVerdict::Lost => ledger.forget(&key, Resolution::BaselineLost),
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
         });
     }
 }
 
-enum Admission {
+pub(super) enum Admission {
     Judged,
     /// By the condition of this name.
     Skipped(Arc<str>),
@@ -119,7 +183,7 @@ enum Admission {
 }
 
 /// As in admission policies: one false condition skips the object, whatever the others say.
-fn match_conditions(policy: &CompiledPolicy, bindings: &mut Bindings<'_>) -> Admission {
+pub(super) fn match_conditions(policy: &CompiledPolicy, bindings: &mut Bindings<'_>) -> Admission {
     let mut failed = None;
     for condition in &policy.match_conditions {
         match condition.program.evaluate_bool(bindings) {
@@ -127,15 +191,19 @@ fn match_conditions(policy: &CompiledPolicy, bindings: &mut Bindings<'_>) -> Adm
             Ok(false) => return Admission::Skipped(condition.name.clone()),
             Err(error) => {
                 let text = format!("matchCondition {}: {error}", condition.name);
-                failed.get_or_insert_with(|| one_line(&text, MAX_MESSAGE_LEN).into());
+                failed.get_or_insert_with(|| error_text(&text));
             }
         }
     }
     failed.map_or(Admission::Judged, Admission::Failed)
 }
 
-/// `request`, as if the object was created in the state that it has.
-fn request([group, version, resource]: &[Arc<str>; 3], object: &ObjectId) -> Node {
+/// `request`. A state is judged as if the object was created in it.
+pub(super) fn request(
+    operation: Operation,
+    [group, version, resource]: &[Arc<str>; 3],
+    object: &ObjectId,
+) -> Node {
     let map = |fields: &[(&str, &Arc<str>)]| {
         let entries = fields.iter().map(|(key, value)| ((*key).into(), Node::Str((*value).clone())));
         Node::Map(entries.collect())
@@ -144,7 +212,7 @@ fn request([group, version, resource]: &[Arc<str>; 3], object: &ObjectId) -> Nod
     let text = |text: &Arc<str>| Node::Str(text.clone());
     Node::Map(
         [
-            ("operation".into(), Node::Str("CREATE".into())),
+            ("operation".into(), Node::Str(operation.as_str().into())),
             ("kind".into(), map(&[("group", group), ("version", version), ("kind", &object.kind)])),
             ("resource".into(), map(&[("group", group), ("version", version), ("resource", resource)])),
             ("namespace".into(), text(object.namespace.as_ref().unwrap_or(&empty))),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::{Engine, Tracked};
 use crate::core::event::WatchId;
-use crate::core::finding::{Finding, PolicyKey, Severity};
+use crate::core::finding::{Finding, Occurrence, PolicyKey, Severity};
+use crate::core::history::History;
 use crate::core::policy::Selection;
 
 /// State and totals of one policy.
@@ -25,6 +26,10 @@ pub struct PolicyReport {
     pub by_severity: [usize; 5],
     /// Pairs of rule and object that could not be judged.
     pub rule_errors: usize,
+    /// What occurred, the latest first, at most as many as asked for.
+    pub latest: Vec<Arc<Occurrence>>,
+    /// All that occurred.
+    pub occurred: u64,
 }
 
 impl PolicyReport {
@@ -52,6 +57,8 @@ pub struct RuleReport {
     pub name: Arc<str>,
     /// Open findings.
     pub open: usize,
+    /// Changes that it does not allow and that happened.
+    pub occurred: u64,
     /// Objects that it could not be judged on.
     pub errors: usize,
     /// The last such error, while there is one.
@@ -59,7 +66,7 @@ pub struct RuleReport {
 }
 
 impl Engine {
-    /// State and totals of a policy, with its `limit` worst findings.
+    /// State and totals of a policy, with its `limit` worst findings and latest occurrences.
     pub fn report(&self, key: &PolicyKey, limit: usize) -> Option<PolicyReport> {
         let tracked = self.policies.get(key)?;
         let selections = tracked.policy.selections.iter().map(|selection| SelectionReport {
@@ -72,6 +79,7 @@ impl Engine {
             RuleReport {
                 name: rule.name.clone(),
                 open: tracked.ledger.count_of_rule(&rule.name),
+                occurred: tracked.history.of_rule(&rule.name),
                 errors,
                 last_error: last_error.cloned(),
             }
@@ -84,12 +92,19 @@ impl Engine {
             worst: tracked.ledger.open().take(limit).cloned().collect(),
             by_severity: Severity::ALL.map(|severity| tracked.ledger.count(severity)),
             rule_errors: tracked.ledger.errors(),
+            latest: tracked.history.latest().take(limit).cloned().collect(),
+            occurred: tracked.history.total(),
         })
     }
 
     /// All open findings of a policy, worst and oldest first.
     pub fn open(&self, key: &PolicyKey) -> Vec<Arc<Finding>> {
         self.policies.get(key).map(|tracked| tracked.ledger.open().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What occurred in a policy, the latest first.
+    pub fn history(&self, key: &PolicyKey) -> History {
+        self.policies.get(key).map(|tracked| tracked.history.clone()).unwrap_or_default()
     }
 
     /// The selections of a policy that are settled, so that what is not open is not wrong.

@@ -1,6 +1,6 @@
 //! The objects that the watches reported, and which of them a selection admits.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::Route;
@@ -8,10 +8,15 @@ use crate::core::event::{ObjectKey, WatchId};
 use crate::core::policy::Selection;
 use crate::core::project::ProjectedObject;
 
+/// Namespaces that are remembered after they went. Watches are not in step: the deletion of an object may be told
+/// after that of its namespace, and is judged nevertheless.
+const MAX_DEPARTED: usize = 256;
+
 #[derive(Debug, Default)]
 pub(super) struct Watches {
     pub(super) by_id: HashMap<WatchId, Watched>,
     pub(super) namespaces: Option<WatchId>,
+    departed: VecDeque<Arc<ProjectedObject>>,
 }
 
 #[derive(Debug, Default)]
@@ -58,8 +63,40 @@ impl Watches {
         self.by_id.get(&self.namespaces?)?.objects.get(&key).map(|kept| &kept.object)
     }
 
+    /// The namespace, or what it was when it went.
+    pub(super) fn last_of_namespace(&self, name: &str) -> Option<&Arc<ProjectedObject>> {
+        let departed = || self.departed.iter().rev().find(|namespace| &*namespace.id().name == name);
+        self.namespace(name).or_else(departed)
+    }
+
+    pub(super) fn remember_departed(&mut self, namespace: Arc<ProjectedObject>) {
+        if self.departed.len() == MAX_DEPARTED {
+            self.departed.pop_front();
+        }
+        self.departed.push_back(namespace);
+    }
+
+    /// The object that the watches of a selection found, which finds one at most; nothing while they are incomplete.
+    pub(super) fn only<'a>(
+        &'a self,
+        mut feeds: impl Iterator<Item = &'a WatchId>,
+    ) -> Option<Option<&'a Arc<ProjectedObject>>> {
+        let watch = self.by_id.get(feeds.next()?).filter(|watch| watch.synced)?;
+        Some(watch.objects.values().next().map(|kept| &kept.object))
+    }
+
     pub(super) fn namespaces_synced(&self) -> bool {
         self.namespaces.and_then(|id| self.by_id.get(&id)).is_some_and(|watch| watch.synced)
+    }
+
+    /// Whether a selection admits an object that went.
+    pub(super) fn admitted(&self, selection: &Selection, object: &ProjectedObject) -> bool {
+        let id = object.id();
+        if id.namespace.is_none() {
+            return self.admits(selection, object);
+        }
+        let labels = |name: &str| self.last_of_namespace(name).map(|namespace| namespace.labels());
+        selection.filter.admits(id.namespace.as_deref(), labels)
     }
 
     pub(super) fn admits(&self, selection: &Selection, object: &ProjectedObject) -> bool {

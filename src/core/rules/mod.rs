@@ -1,28 +1,46 @@
 //! The kinds of rule, one file each.
 //!
-//! In: a compiled rule and the bindings of one object. Out: a [`Verdict`]. Only the engine calls.
+//! In: a compiled rule, the bindings of one object and, for some, its state before. Out: a [`Verdict`]. Only the
+//! engine calls.
 
+mod change;
+mod drift;
 mod expression;
+mod wording;
 
 use std::sync::Arc;
 
+pub use change::{Change, Operation};
+pub use drift::{Baseline, Case, Drift, DriftVerdict, Drifted};
 pub use expression::Expression;
+pub use wording::Wording;
 
-use super::cel::{Bindings, Program};
+use super::cel::Program;
+use super::fields::Fields;
 use super::finding::Severity;
+use super::secret::without_digests;
 
 /// Longest message of a finding or rule error, in bytes.
 pub const MAX_MESSAGE_LEN: usize = 512;
 
 /// What a rule says about an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Verdict {
     /// The object satisfies the rule.
     Compliant,
-    /// It does not; the text says what is wrong.
-    Violation(Arc<str>),
+    /// It does not.
+    Violation(Violation),
     /// The rule could not be judged on this object.
     Error(Arc<str>),
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Violation {
+    /// In words.
+    pub message: Arc<str>,
+    /// The fields that make it so, where a rule is about fields.
+    pub fields: Fields,
 }
 
 /// A rule of a policy, ready to judge.
@@ -35,35 +53,76 @@ pub struct CompiledRule {
     /// For each selection of the policy, whether the rule judges its objects.
     pub selections: Vec<bool>,
     /// What it asks. None while it does not compile: its findings stay as they are until it does.
-    pub expression: Option<Expression>,
+    pub kind: Option<RuleKind>,
+}
+
+/// The kinds of rule.
+#[derive(Debug)]
+pub enum RuleKind {
+    /// A state that must hold: a finding stands while it does not.
+    State(Expression),
+    /// Something that must not happen: each time is one occurrence.
+    Change(Change),
+    /// Fields that must stay as they are: a finding stands until they are back.
+    Drift(Drift),
 }
 
 impl CompiledRule {
-    /// Whether it can be judged.
-    pub fn is_in_force(&self) -> bool {
-        self.expression.is_some()
+    /// Whether it judges objects of this selection, by its position in the policy.
+    pub fn judges(&self, selection: usize) -> bool {
+        self.selections.get(selection).is_some_and(|judged| *judged)
     }
 
-    /// Judges one object, if it is in force.
-    pub fn judge(&self, bindings: &mut Bindings<'_>) -> Option<Verdict> {
-        Some(self.expression.as_ref()?.judge(&self.name, bindings))
+    /// The change rule, when it is one that is in force.
+    pub fn as_change(&self) -> Option<&Change> {
+        match &self.kind {
+            Some(RuleKind::Change(change)) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// Whether it needs to know who changed which field.
+    pub fn asks_who(&self) -> bool {
+        matches!(self.kind, Some(RuleKind::Change(_) | RuleKind::Drift(_)))
+    }
+
+    /// The selection that finds its baseline, when it has one.
+    pub fn baseline(&self) -> Option<&Arc<str>> {
+        match &self.kind {
+            Some(RuleKind::Drift(Drift { baseline: Baseline::Object(selection), .. })) => Some(selection),
+            _ => None,
+        }
     }
 
     /// The programs that it is made of.
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        self.expression.iter().flat_map(Expression::programs)
+        let (validation, wording) = match &self.kind {
+            None => (None, None),
+            Some(RuleKind::State(rule)) => (Some(&rule.validation), Some(&rule.wording)),
+            Some(RuleKind::Change(rule)) => (Some(&rule.validation), Some(&rule.wording)),
+            Some(RuleKind::Drift(rule)) => (None, Some(&rule.wording)),
+        };
+        validation.into_iter().chain(wording.and_then(|wording| wording.expression.as_ref()))
     }
+}
+
+/// The text of a failure.
+pub fn error_text(error: &dyn std::fmt::Display) -> Arc<str> {
+    one_line(&without_digests(&error.to_string()), MAX_MESSAGE_LEN).into()
+}
+
+/// Whether a character may stand in a line as it is.
+pub fn is_printable(c: char) -> bool {
+    // Separators of lines, marks that turn the direction of what follows, and what YAML does not have.
+    let odd = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}');
+    !c.is_control() && !odd
 }
 
 /// Makes any text fit for a status, an Event and a log line: one line, no control characters, at most `max`
 /// bytes, whole characters. The API server reads what is applied as YAML and refuses the whole of it for one
 /// character that YAML does not have.
 pub fn one_line(text: &str, max: usize) -> String {
-    let clean = |c: char| {
-        // Separators of lines, marks that turn the direction of what follows, and what YAML does not have.
-        let odd = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}');
-        if c.is_control() || odd { ' ' } else { c }
-    };
+    let clean = |c: char| if is_printable(c) { c } else { ' ' };
     let mut line = String::with_capacity(text.len().min(max));
     for c in text.trim().chars().map(clean) {
         if line.len() + c.len_utf8() > max.saturating_sub('…'.len_utf8()) {

@@ -45,6 +45,7 @@ fn named(transition: &Transition) -> (&'static str, Option<&'static str>) {
     match transition {
         Transition::Opened(_) => ("Opened", None),
         Transition::Changed(_) => ("Changed", None),
+        Transition::Occurred(occurrence) => ("Occurred", Some(occurrence.operation.as_str())),
         Transition::Resolved(_, why) => ("Resolved", Some(why.as_str())),
     }
 }

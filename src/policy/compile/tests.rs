@@ -20,7 +20,7 @@ fn problem(spec: &str) -> String {
 }
 
 fn names(policy: &CompiledPolicy) -> Vec<&str> {
-    policy.rules.iter().filter(|rule| rule.is_in_force()).map(|rule| &*rule.name).collect()
+    policy.rules.iter().filter(|rule| rule.kind.is_some()).map(|rule| &*rule.name).collect()
 }
 
 #[test]
@@ -217,9 +217,9 @@ fn a_message_expression_that_does_not_compile_leaves_the_message() {
         "{POD}\nrules: [{{name: a, expression: 'false', message: as said, messageExpression: 'nope'}}]"
     ));
     assert_eq!(names(&policy), ["a"]);
-    let expression = policy.rules[0].expression.as_ref().expect("in force");
-    assert_eq!(expression.message.as_deref(), Some("as said"));
-    assert!(expression.message_expression.is_none());
+    let Some(RuleKind::State(state)) = &policy.rules[0].kind else { panic!("a rule on states, in force") };
+    assert_eq!(state.wording.message.as_deref(), Some("as said"));
+    assert!(state.wording.expression.is_none());
     assert_eq!(policy.problems[0].field, "spec.rules[0].messageExpression");
 }
 
@@ -268,4 +268,64 @@ fn what_a_policy_needs_follows_from_its_expressions() {
 rules: [{name: a, expression: 'true'}]",
     );
     assert!(selector.needs_namespaces());
+}
+
+#[test]
+fn a_rule_is_about_a_state_a_change_or_drift() {
+    let policy = compiled(&format!(
+        "{POD}\nrules:
+- {{name: state, expression: 'true'}}
+- {{name: change, on: [Update, Delete], expression: 'oldObject.a == object.a'}}
+- {{name: drift, drift: {{paths: [spec], ignore: [spec.replicas]}}}}"
+    ));
+    assert_eq!(policy.problems, []);
+    let kinds: Vec<bool> = policy.rules.iter().map(CompiledRule::asks_who).collect();
+    assert_eq!(kinds, [false, true, true]);
+    let on = &policy.rules[1].as_change().expect("a rule on changes").on;
+    assert_eq!(on.iter().map(|operation| operation.as_str()).collect::<Vec<_>>(), ["UPDATE", "DELETE"]);
+    assert!(policy.asks_who());
+}
+
+#[test]
+fn a_rule_that_is_neither_or_both_is_a_problem() {
+    let policy = compiled(&format!(
+        "{POD}\nrules: [{{name: a}}, {{name: b, expression: 'true', drift: {{}}}}, {{name: c, drift: {{baseline: {{}}}}}},
+         {{name: d, drift: {{baseline: {{inline: 3}}}}}}]"
+    ));
+    assert_eq!(names(&policy), [""; 0]);
+    let fields: Vec<&str> = policy.problems.iter().map(|problem| problem.field.as_str()).collect();
+    let wanted = [
+        "spec.rules[0]",
+        "spec.rules[1]",
+        "spec.rules[2].drift.baseline",
+        "spec.rules[3].drift.baseline.inline",
+    ];
+    assert_eq!(fields, wanted);
+}
+
+#[test]
+fn a_path_that_is_none_is_told_with_its_place() {
+    let policy =
+        compiled(&format!("{POD}\nrules: [{{name: a, drift: {{paths: [spec, spec..x], ignore: ['/y']}}}}]"));
+    let told: Vec<String> = policy.problems.iter().map(|p| format!("{}: {}", p.field, p.message)).collect();
+    assert!(
+        told[0].starts_with("spec.rules[0].drift.paths[1]: \"spec..x\" is not a path: '.' at position 6"),
+        "{told:?}"
+    );
+    assert!(told[1].starts_with("spec.rules[0].drift.ignore[0]: \"/y\""), "{told:?}");
+}
+
+#[test]
+fn the_object_that_is_the_baseline_is_a_selection_of_its_own_that_no_rule_judges() {
+    let policy = compiled(&format!(
+        "{POD}\nrules:
+- {{name: all, expression: 'true'}}
+- {{name: same, drift: {{baseline: {{object: {{apiVersion: apps/v1, kind: Deployment, namespace: golden, name: web}}}}}}}}"
+    ));
+    assert_eq!(policy.problems, []);
+    let baseline = &policy.selections[1];
+    assert_eq!((&*baseline.name, baseline.is_baseline), ("same/baseline", true));
+    assert_eq!(baseline.target.display(), "apps/v1 Deployment");
+    assert_eq!(policy.rules[1].baseline(), Some(&baseline.name));
+    assert!(policy.rules.iter().all(|rule| rule.judges(0) && !rule.judges(1)));
 }

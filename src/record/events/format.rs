@@ -9,10 +9,13 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Resource;
 
+use super::super::fields as record_fields;
 use super::{BURST, REFILL};
+use crate::api::status::FieldStatus;
 use crate::api::{MonitorPolicy, REPORTING_CONTROLLER};
 use crate::core::check::Warnings;
-use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
+use crate::core::fields::Fields;
+use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, PolicyKey, Severity};
 use crate::core::hash::fnv1a;
 use crate::core::policy::CompiledPolicy;
 use crate::core::rules::one_line;
@@ -30,6 +33,7 @@ const RULE: &str = "polywatch.dev/rule";
 const SELECTION: &str = "polywatch.dev/resource";
 const SEVERITY: &str = "polywatch.dev/severity";
 const SINCE: &str = "polywatch.dev/since";
+const FIELDS: &str = "polywatch.dev/fields";
 
 /// Why an Event is written: stable words that users select by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +42,8 @@ pub enum Reason {
     FindingOpened,
     /// A finding is no longer open.
     FindingResolved,
+    /// A change occurred that a rule does not allow.
+    ChangeOccurred,
     /// Findings opened or resolved without Events of their own, for the time being.
     EventsHeldBack,
     /// Expressions of the policy do not fit the schemas of its kinds.
@@ -49,6 +55,7 @@ impl Reason {
         match self {
             Self::FindingOpened => "FindingOpened",
             Self::FindingResolved => "FindingResolved",
+            Self::ChangeOccurred => "ChangeOccurred",
             Self::EventsHeldBack => "EventsHeldBack",
             Self::SchemaWarnings => "SchemaWarnings",
         }
@@ -187,6 +194,7 @@ pub fn parse(event: &Event) -> Option<Told> {
         severity,
         object,
         message: "".into(),
+        fields: fields(annotations.get(FIELDS).map(String::as_str)),
         since: annotations.get(SINCE)?.parse().ok()?,
     };
     let note = event.note.as_deref().unwrap_or_default();
@@ -244,17 +252,40 @@ fn suffix(subject: &Subject, finding: &Finding) -> String {
     format!(" (policy {}, rule {}, {})", subject.name, finding.key.rule, finding.severity.as_str())
 }
 
+/// The fields of an annotation; none when it is not there or of another shape.
+fn fields(annotation: Option<&str>) -> Fields {
+    let listed: Vec<FieldStatus> =
+        annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    record_fields::read(&listed, 0)
+}
+
+/// Whether the Event on the policy tells of an occurrence already.
+pub fn happened(
+    name: &PolicyKey,
+    policy: &CompiledPolicy,
+    occurrence: &Occurrence,
+    events: &[Event],
+) -> bool {
+    let (subject, since) = (Subject::new(name, Some(policy)), occurrence.finding.since);
+    let wanted = on_policy(&subject, Reason::ChangeOccurred, &occurrence.finding, "", since).metadata.name;
+    let known = events.iter().find(|event| event.metadata.name == wanted);
+    known.and_then(last_time).is_some_and(|last| last >= since)
+}
+
 fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String> {
-    [
+    let fields = record_fields::listed(&finding.fields);
+    // Only findings that list fields have them, each of a bounded size.
+    let fields = (!fields.is_empty()).then(|| serde_json::to_string(&fields).unwrap_or_default());
+    let always = [
         (POLICY, subject.name.to_string()),
         (POLICY_UID, subject.uid.to_string()),
         (RULE, finding.key.rule.to_string()),
         (SELECTION, finding.key.selection.to_string()),
         (SEVERITY, finding.severity.as_str().to_owned()),
         (SINCE, finding.since.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .into()
+    ];
+    let all = always.into_iter().chain(fields.map(|fields| (FIELDS, fields)));
+    all.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 fn reference(object: &ObjectId) -> ObjectReference {

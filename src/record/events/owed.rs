@@ -1,10 +1,13 @@
 //! What is owed: what is true against what was told. Pure.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::Announced;
 use super::format::Reason;
-use crate::core::finding::{Finding, FindingKey};
+use crate::core::finding::{Finding, FindingKey, Occurrence};
+use crate::core::history::History;
 use crate::core::policy::CompiledPolicy;
 
 /// What is true of a policy.
@@ -15,6 +18,19 @@ pub struct Truth<'a> {
     pub open: &'a [Arc<Finding>],
     /// Its selections for which that is all there is to know.
     pub settled: &'a HashSet<Arc<str>>,
+    /// What occurred.
+    pub history: &'a History,
+}
+
+/// One thing to tell.
+#[derive(Debug, Clone)]
+pub struct Owed {
+    /// What happened.
+    pub reason: Reason,
+    /// To what.
+    pub finding: Arc<Finding>,
+    /// Set when it is an occurrence.
+    pub occurrence: Option<Arc<Occurrence>>,
 }
 
 impl Truth<'_> {
@@ -25,8 +41,9 @@ impl Truth<'_> {
     }
 }
 
-/// First what is to be taken back, which is never more than was told; then what opened, worst first.
-pub fn owed(told: &HashMap<FindingKey, Arc<Finding>>, truth: &Truth<'_>) -> Vec<(Reason, Arc<Finding>)> {
+/// First what is to be taken back, which is never more than was told; then what opened or occurred, worst first.
+pub fn owed(announced: &Announced, truth: &Truth<'_>) -> Vec<Owed> {
+    let told = &announced.findings;
     let still_open: HashSet<&FindingKey> = truth.open.iter().map(|finding| &finding.key).collect();
     let mut resolved: Vec<&Arc<Finding>> = told
         .values()
@@ -34,14 +51,24 @@ pub fn owed(told: &HashMap<FindingKey, Arc<Finding>>, truth: &Truth<'_>) -> Vec<
         .collect();
     resolved.sort_by(|a, b| (b.severity, a.since, &a.key).cmp(&(a.severity, b.since, &b.key)));
     let opened = truth.open.iter().filter(|finding| !told.contains_key(&finding.key));
-    let resolved = resolved.into_iter().map(|finding| (Reason::FindingResolved, finding.clone()));
-    resolved.chain(opened.map(|finding| (Reason::FindingOpened, finding.clone()))).collect()
+    let owed =
+        |reason| move |finding: &Arc<Finding>| Owed { reason, finding: finding.clone(), occurrence: None };
+    let occurred =
+        truth.history.latest().filter(|o| !announced.occurrences.contains(&o.id())).map(|occurrence| {
+            let finding = occurrence.finding.clone();
+            Owed { reason: Reason::ChangeOccurred, finding, occurrence: Some(occurrence.clone()) }
+        });
+    let mut news: Vec<Owed> = opened.map(owed(Reason::FindingOpened)).chain(occurred).collect();
+    news.sort_by_key(|owed| (Reverse(owed.finding.severity), owed.finding.since));
+    resolved.into_iter().map(owed(Reason::FindingResolved)).chain(news).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::fields::Fields;
     use crate::core::finding::{ObjectId, PolicyKey, Severity};
+    use crate::core::rules::Operation;
     use crate::policy::compile;
 
     fn finding(name: &str, selection: &str, severity: Severity) -> Arc<Finding> {
@@ -53,7 +80,14 @@ mod tests {
             uid: name.into(),
         };
         let key = FindingKey { rule: "r".into(), selection: selection.into(), uid: name.into() };
-        Arc::new(Finding { key, severity, object, message: "m".into(), since: jiff::Timestamp::UNIX_EPOCH })
+        Arc::new(Finding {
+            key,
+            severity,
+            object,
+            message: "m".into(),
+            fields: Fields::default(),
+            since: jiff::Timestamp::UNIX_EPOCH,
+        })
     }
 
     fn pod(name: &str) -> Arc<Finding> {
@@ -73,10 +107,12 @@ mod tests {
         settled: &[&str],
         policy: Option<&CompiledPolicy>,
     ) -> Vec<String> {
-        let told = told.iter().map(|finding| (finding.key.clone(), finding.clone())).collect();
+        let findings = told.iter().map(|finding| (finding.key.clone(), finding.clone())).collect();
         let settled = settled.iter().map(|name| Arc::from(*name)).collect();
-        let owed = owed(&told, &Truth { policy, open, settled: &settled });
-        owed.iter().map(|(reason, finding)| format!("{reason:?} {}", finding.object.name)).collect()
+        let announced = Announced { findings, ..Announced::default() };
+        let history = &History::default();
+        let owed = owed(&announced, &Truth { policy, open, settled: &settled, history });
+        owed.iter().map(|owed| format!("{:?} {}", owed.reason, owed.finding.object.name)).collect()
     }
 
     #[test]
@@ -88,6 +124,31 @@ mod tests {
             ["FindingResolved a", "FindingOpened c"]
         );
         assert!(said(&[a.clone(), b.clone()], &[a, b], &["pods"], Some(&policy)).is_empty());
+    }
+
+    #[test]
+    fn each_occurrence_is_owed_once_among_what_opened_by_severity() {
+        let occurrence = |name: &str, severity, version: &str| {
+            Arc::new(Occurrence {
+                finding: finding(name, "pods", severity),
+                operation: Operation::Update,
+                resource_version: version.into(),
+            })
+        };
+        let mut history = History::default();
+        let told = occurrence("told", Severity::Critical, "1");
+        history.add(told.clone());
+        history.add(occurrence("told", Severity::Critical, "2"));
+        history.add(occurrence("minor", Severity::Low, "3"));
+        let announced = Announced { occurrences: [told.id()].into(), ..Announced::default() };
+        let (policy, settled) = (policy(), HashSet::from(["pods".into()]));
+        let truth =
+            Truth { policy: Some(&policy), open: &[pod("open")], settled: &settled, history: &history };
+        let owed: Vec<String> = owed(&announced, &truth)
+            .iter()
+            .map(|owed| format!("{:?} {}", owed.reason, owed.finding.object.name))
+            .collect();
+        assert_eq!(owed, ["ChangeOccurred told", "FindingOpened open", "ChangeOccurred minor"]);
     }
 
     #[test]

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::super::WRITE_TIMEOUT;
 use super::format::{self, Reason, Subject};
+use super::owed::Owed;
 use crate::api::FIELD_MANAGER;
 use crate::core::check::Warnings;
-use crate::core::finding::Finding;
+use crate::core::rules::Operation;
 
 /// Why an Event was not written.
 #[derive(Debug)]
@@ -37,16 +38,16 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Tells of one finding, on its object and, while it exists, on the policy. Returns the Events written.
-    pub async fn tell(
-        &self,
-        subject: &Subject,
-        reason: Reason,
-        finding: &Finding,
-    ) -> Result<u64, WriteError> {
-        let now = Timestamp::now();
+    /// Tells of one finding or occurrence, on its object, if that is there, and, while it exists, on the policy.
+    /// Returns the Events written.
+    pub async fn tell(&self, subject: &Subject, owed: &Owed) -> Result<u64, WriteError> {
+        let Owed { reason, finding, occurrence } = owed;
+        let (now, reason) = (Timestamp::now(), *reason);
         // What an Event says since before the finding opened was said of an earlier time.
-        let news = (reason == Reason::FindingOpened).then_some(finding.since);
+        let news = (reason != Reason::FindingResolved).then_some(finding.since);
+        if occurrence.as_ref().is_some_and(|occurrence| occurrence.operation == Operation::Delete) {
+            return self.write(format::on_policy(subject, reason, finding, &self.instance, now), news).await;
+        }
         let on_object =
             self.write(format::on_object(subject, reason, finding, &self.instance, now), news).await;
         // What the object can never have, the policy may have nevertheless.
@@ -135,15 +136,18 @@ fn write_error(error: kube::Error) -> WriteError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use http::Method;
 
     use super::*;
     use crate::core::cel::Position;
     use crate::core::check::Warning;
-    use crate::core::finding::{FindingKey, ObjectId, PolicyKey, Severity};
+    use crate::core::fields::Fields;
+    use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
     use crate::testing::{ApiServer, Reply};
 
-    fn finding() -> Finding {
+    fn resolved() -> Owed {
         let object = ObjectId {
             api_version: "v1".into(),
             kind: "Pod".into(),
@@ -152,7 +156,15 @@ mod tests {
             uid: "u".into(),
         };
         let key = FindingKey { rule: "r".into(), selection: "pods".into(), uid: "u".into() };
-        Finding { key, severity: Severity::High, object, message: "m".into(), since: Timestamp::UNIX_EPOCH }
+        let finding = Finding {
+            key,
+            severity: Severity::High,
+            object,
+            message: "m".into(),
+            fields: Fields::default(),
+            since: Timestamp::UNIX_EPOCH,
+        };
+        Owed { reason: Reason::FindingResolved, finding: Arc::new(finding), occurrence: None }
     }
 
     fn subject() -> Subject {
@@ -177,7 +189,7 @@ mod tests {
         ] {
             let server = server(reply);
             let writer = Writer { client: server.client(), instance: "test".into() };
-            let _ = writer.tell(&subject(), Reason::FindingResolved, &finding()).await;
+            let _ = writer.tell(&subject(), &resolved()).await;
             let asked = server.asked();
             let paths: Vec<&str> = asked.iter().map(|asked| asked.path.as_str()).collect();
             assert_eq!(
@@ -194,7 +206,7 @@ mod tests {
     async fn what_may_be_taken_later_is_tried_again_as_a_whole() {
         let server = server(Reply::error(500, "InternalError", "no"));
         let writer = Writer { client: server.client(), instance: "test".into() };
-        let told = writer.tell(&subject(), Reason::FindingResolved, &finding()).await;
+        let told = writer.tell(&subject(), &resolved()).await;
         assert!(matches!(told, Err(WriteError::Failed { refused: false, .. })));
         assert_eq!(server.asked().len(), 1);
     }

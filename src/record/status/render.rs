@@ -3,13 +3,15 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::super::{fields, whole_second};
 use crate::api::MonitorPolicyStatus;
 use crate::api::status::{
-    ExpressionWarning, FindingStatus, ObjectRef, ResourceState, ResourceStatus, RuleStatus, Summary,
+    ExpressionWarning, FindingStatus, ObjectRef, OccurrenceStatus, ResourceState, ResourceStatus, RuleStatus,
+    Summary,
 };
 use crate::core::check::Warnings;
 use crate::core::engine::PolicyReport;
-use crate::core::finding::{Finding, Severity};
+use crate::core::finding::{Finding, Occurrence, Severity};
 use crate::core::policy::CompiledPolicy;
 use crate::core::rules::{MAX_MESSAGE_LEN, one_line};
 use crate::watch::SelectionState;
@@ -40,7 +42,7 @@ pub fn render(
         report.iter().flat_map(|report| &report.worst).map(|f| finding(f)).collect();
     let summary = Summary {
         watching: format!("{watching}/{}", resources.len()),
-        objects: resources.iter().map(|resource| resource.objects).sum(),
+        objects: judged_objects(policy, &resources),
         open_findings: number(open),
         critical: count(Severity::Critical),
         high: count(Severity::High),
@@ -48,6 +50,7 @@ pub fn render(
         low: count(Severity::Low),
         info: count(Severity::Info),
         rule_errors: report.map_or(0, |report| number(report.rule_errors)),
+        occurrences: report.map_or(0, |report| total(report.occurred)),
     };
     let (warnings, warnings_omitted) = self::warnings(policy, warnings, before);
     let warned = warnings.len().saturating_add(usize::try_from(warnings_omitted).unwrap_or_default());
@@ -66,7 +69,14 @@ pub fn render(
         findings,
         warnings,
         warnings_omitted,
+        occurrences: report.iter().flat_map(|report| &report.latest).map(|o| occurrence(o)).collect(),
     }
+}
+
+/// Without those that others are only compared with.
+fn judged_objects(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> i64 {
+    let both = policy.selections.iter().zip(resources);
+    both.filter(|(selection, _)| !selection.is_baseline).map(|(_, resource)| resource.objects).sum()
 }
 
 /// The status without what may change all the time in a healthy cluster.
@@ -84,6 +94,10 @@ pub fn is_syncing(status: &MonitorPolicyStatus) -> bool {
 
 fn counted(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
+fn total(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn number(count: usize) -> i64 {
@@ -134,6 +148,7 @@ fn rules(policy: &CompiledPolicy, report: Option<&PolicyReport>) -> Vec<RuleStat
             name: rule.name.to_string(),
             open: number(rule.open),
             errors: number(rule.errors),
+            occurrences: total(rule.occurred),
             last_error: rule.last_error.as_ref().map(ToString::to_string),
         })
         .collect();
@@ -156,16 +171,37 @@ fn finding(finding: &Finding) -> FindingStatus {
     FindingStatus {
         rule: finding.key.rule.to_string(),
         severity: finding.severity.into(),
-        resource: ObjectRef {
-            api_version: finding.object.api_version.to_string(),
-            kind: finding.object.kind.to_string(),
-            namespace: finding.object.namespace.as_ref().map(ToString::to_string),
-            name: finding.object.readable_name(),
-            uid: Some(finding.object.uid.to_string()),
-            selected_by: Some(finding.key.selection.to_string()),
-        },
+        resource: resource(finding),
         message: finding.message.to_string(),
         since: second(finding.since),
+        fields: fields::listed(&finding.fields),
+        fields_omitted: number(finding.fields.omitted),
+    }
+}
+
+fn occurrence(occurrence: &Occurrence) -> OccurrenceStatus {
+    let finding = &occurrence.finding;
+    OccurrenceStatus {
+        rule: finding.key.rule.to_string(),
+        severity: finding.severity.into(),
+        resource: resource(finding),
+        operation: occurrence.operation.into(),
+        message: finding.message.to_string(),
+        time: second(finding.since),
+        resource_version: occurrence.resource_version.to_string(),
+        fields: fields::listed(&finding.fields),
+        fields_omitted: number(finding.fields.omitted),
+    }
+}
+
+fn resource(finding: &Finding) -> ObjectRef {
+    ObjectRef {
+        api_version: finding.object.api_version.to_string(),
+        kind: finding.object.kind.to_string(),
+        namespace: finding.object.namespace.as_ref().map(ToString::to_string),
+        name: finding.object.readable_name(),
+        uid: Some(finding.object.uid.to_string()),
+        selected_by: Some(finding.key.selection.to_string()),
     }
 }
 
@@ -285,10 +321,6 @@ fn condition(
         observed_generation: Some(generation),
         last_transition_time: since,
     }
-}
-
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
 fn second(time: Timestamp) -> String {

@@ -125,14 +125,14 @@ fn settings(server: &ApiServer, lists: usize) -> Settings {
     }
 }
 
-fn whole(key: &WatchKey) -> Projection {
-    Projection::new(Paths::whole(), &key.api_version(), &key.kind)
+fn whole(key: &WatchKey) -> Arc<Projection> {
+    Arc::new(Projection::new(Paths::whole(), &key.api_version(), &key.kind))
 }
 
 fn following(server: ApiServer) -> Following {
     let (tell, heard) = mpsc::unbounded_channel();
     let mut task = JoinSet::new();
-    task.spawn(follow(settings(&server, 1), pods(), whole(&pods()), Listener(tell)));
+    task.spawn(follow(settings(&server, 1), pods(), whole(&pods()), Arc::default(), Listener(tell)));
     Following { server, heard, _task: task }
 }
 
@@ -464,7 +464,13 @@ async fn lists_wait_for_each_other_and_a_failing_one_keeps_nobody_waiting() {
     let mut streams = JoinSet::new();
     for plural in ["secrets", "pods", "services", "endpoints"] {
         let key = WatchKey { plural: plural.into(), ..pods() };
-        streams.spawn(follow(settings.clone(), key.clone(), whole(&key), Listener(tell.clone())));
+        streams.spawn(follow(
+            settings.clone(),
+            key.clone(),
+            whole(&key),
+            Arc::default(),
+            Listener(tell.clone()),
+        ));
     }
     let mut all = Following { server, heard, _task: streams };
     let start = Instant::now();
@@ -521,7 +527,7 @@ async fn a_lost_connection_is_stale_until_the_server_accepts_the_watch_again() {
     board.assign(streams.into(), None, &Default::default(), Timestamp::UNIX_EPOCH);
     let states = Arc::new(Mutex::new(vec![]));
     let shown = Shown { board, states: states.clone() };
-    let stream = follow(settings(&server, 1), pods(), whole(&pods()), shown);
+    let stream = follow(settings(&server, 1), pods(), whole(&pods()), Arc::default(), shown);
     let _ = tokio::time::timeout(Duration::from_secs(120), stream).await;
     use ResourceState::{Stale, Watching};
     assert_eq!(*states.lock().expect("states"), [Watching, Stale, Watching]);

@@ -75,11 +75,14 @@ pub fn judge_kept(
     if let Some(error) = conditions.into_iter().find_map(Result::err) {
         return Verdict::Error(error.to_string());
     }
-    match policy.rules[0].judge(&mut bindings) {
-        Some(rules::Verdict::Compliant) => Verdict::Compliant,
-        Some(rules::Verdict::Violation(message)) => Verdict::Violation(message.to_string()),
-        Some(rules::Verdict::Error(error)) => Verdict::Error(error.to_string()),
-        None => Verdict::Rejected("not in force".to_owned()),
+    let rule = &policy.rules[0];
+    let Some(rules::RuleKind::State(state)) = &rule.kind else {
+        return Verdict::Rejected("not in force".to_owned());
+    };
+    match state.judge(&rule.name, &mut bindings) {
+        rules::Verdict::Compliant => Verdict::Compliant,
+        rules::Verdict::Violation(violation) => Verdict::Violation(violation.message.to_string()),
+        rules::Verdict::Error(error) => Verdict::Error(error.to_string()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The engine in the words of its users: a cluster of items in namespaces, policies about them, and every
 //! transition that comes out. A test that does not expect a transition fails when it comes.
 
+mod changes;
+mod drift;
 mod findings;
 mod namespaces;
 mod policies;
@@ -268,6 +270,7 @@ impl World {
                     assert_eq!(before.since, finding.since, "a change keeps its age: {what}");
                     format!("changed {what}: {}", finding.message)
                 }
+                Transition::Occurred(_) => format!("occurred {what}: {}", finding.message),
                 Transition::Resolved(_, why) => {
                     assert!(self.told.remove(&key).is_some(), "resolved, but not open: {what}");
                     format!("resolved {what} {why:?}")

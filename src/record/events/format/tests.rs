@@ -29,6 +29,7 @@ fn finding(rule: &str, selection: &str, uid: &str) -> Finding {
             uid: uid.into(),
         },
         message: "no limits".into(),
+        fields: Default::default(),
         since: at(100),
     }
 }

@@ -1,0 +1,95 @@
+//! One change of one object, one policy: the rules on changes. Judged when the change is seen and never again,
+//! whatever becomes of the policy.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::judge::{Admission, match_conditions, request};
+use super::{Engine, Outcome, Reader};
+use crate::core::cel::{Bindings, Inputs};
+use crate::core::diff::GuessedKeys;
+use crate::core::event::WatchId;
+use crate::core::finding::{Finding, FindingKey, Occurrence, Resolution, Transition};
+use crate::core::project::ProjectedObject;
+use crate::core::rules::{CompiledRule, Operation, Verdict, Violation};
+
+impl Engine {
+    /// Judges what happened to an object; of `before` and `after`, what is none did not exist.
+    pub(super) fn judge_change(
+        &mut self,
+        reader: &Reader,
+        watch: WatchId,
+        before: Option<&ProjectedObject>,
+        after: Option<&ProjectedObject>,
+        now: Timestamp,
+        out: &mut Outcome,
+    ) {
+        let (operation, object) = match (before, after) {
+            (Some(_), Some(after)) => (Operation::Update, after),
+            (None, Some(after)) => (Operation::Create, after),
+            (Some(before), None) => (Operation::Delete, before),
+            (None, None) => return,
+        };
+        let Some(tracked) = self.policies.get_mut(&reader.policy) else {
+            return;
+        };
+        let policy = tracked.policy.clone();
+        let Some(index) = policy.selections.iter().position(|s| s.name == reader.selection) else {
+            return;
+        };
+        let asked = |rule: &CompiledRule| {
+            rule.judges(index) && rule.as_change().is_some_and(|change| change.on.contains(&operation))
+        };
+        if !policy.rules.iter().any(asked) {
+            return;
+        }
+        // A policy begins to judge when it knows the namespaces: what was before is its baseline.
+        if tracked.needs_namespaces && !self.watches.namespaces_synced() {
+            return;
+        }
+        if !self.watches.admitted(&policy.selections[index], object) {
+            return;
+        }
+        let namespace = object.id().namespace.as_deref();
+        let namespace_object =
+            namespace.and_then(|name| self.watches.last_of_namespace(name)).map(|o| o.root());
+        let resource = self.watches.by_id.get(&watch).map(|w| w.route.resource.clone()).unwrap_or_default();
+        let request = tracked.uses_request.then(|| request(operation, &resource, object.id()));
+        let mut bindings = Bindings::new(Inputs {
+            object: after.map(ProjectedObject::root),
+            old_object: before.map(ProjectedObject::root),
+            namespace_object,
+            request: request.as_ref(),
+            now,
+            variables: &policy.variables,
+        });
+        let admitted = match_conditions(&policy, &mut bindings);
+        for rule in policy.rules.iter().filter(|rule| asked(rule)) {
+            let verdict = match (&admitted, rule.as_change()) {
+                (Admission::Skipped(_), _) | (_, None) => continue,
+                (Admission::Failed(error), _) => Verdict::Error(error.clone()),
+                (Admission::Judged, Some(change)) => {
+                    change.judge(&mut bindings, before, after, &GuessedKeys, now)
+                }
+            };
+            let uid = object.id().uid.clone();
+            let key = FindingKey { rule: rule.name.clone(), selection: reader.selection.clone(), uid };
+            // Nothing would ever take back the error of an object that is gone: one place holds the last.
+            let gone = operation == Operation::Delete;
+            let error_key = if gone { FindingKey { uid: "".into(), ..key.clone() } } else { key.clone() };
+            let Verdict::Violation(Violation { message, fields }) = verdict else {
+                tracked.ledger.enter(error_key, rule.severity, object.id(), verdict, now);
+                continue;
+            };
+            tracked.ledger.forget(&error_key, Resolution::Compliant);
+            let object_id = object.id().clone();
+            let finding =
+                Finding { key, severity: rule.severity, object: object_id, message, fields, since: now };
+            let resource_version: Arc<str> = object.resource_version().into();
+            let occurrence = Arc::new(Occurrence { finding: Arc::new(finding), operation, resource_version });
+            tracked.history.add(occurrence.clone());
+            out.push((reader.policy.clone(), Transition::Occurred(occurrence)));
+        }
+    }
+}

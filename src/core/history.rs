@@ -1,0 +1,58 @@
+//! What occurred in one policy: the last occurrences and exact totals.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::finding::Occurrence;
+
+/// Occurrences that are kept, the latest.
+pub const MAX_KEPT: usize = 100;
+
+/// See the module.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct History {
+    /// The latest first; at most [`MAX_KEPT`].
+    latest: VecDeque<Arc<Occurrence>>,
+    total: u64,
+    by_rule: BTreeMap<Arc<str>, u64>,
+}
+
+impl History {
+    /// What an earlier process left: occurrences, the latest first, and totals, which count them as well.
+    pub fn restored(
+        latest: impl IntoIterator<Item = Arc<Occurrence>>,
+        total: u64,
+        by_rule: BTreeMap<Arc<str>, u64>,
+    ) -> Self {
+        Self { latest: latest.into_iter().take(MAX_KEPT).collect(), total, by_rule }
+    }
+
+    /// Adds the latest.
+    pub fn add(&mut self, occurrence: Arc<Occurrence>) {
+        self.total = self.total.saturating_add(1);
+        let of_rule = self.by_rule.entry(occurrence.finding.key.rule.clone()).or_default();
+        *of_rule = of_rule.saturating_add(1);
+        self.latest.truncate(MAX_KEPT - 1);
+        self.latest.push_front(occurrence);
+    }
+
+    /// Forgets rules that no longer exist. What they did stays in the list and in the total.
+    pub fn retain(&mut self, exists: impl Fn(&str) -> bool) {
+        self.by_rule.retain(|rule, _| exists(rule));
+    }
+
+    /// The latest first.
+    pub fn latest(&self) -> impl Iterator<Item = &Arc<Occurrence>> {
+        self.latest.iter()
+    }
+
+    /// All that ever occurred, also what is no longer kept.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The same of one rule.
+    pub fn of_rule(&self, rule: &str) -> u64 {
+        self.by_rule.get(rule).copied().unwrap_or_default()
+    }
+}
