@@ -1,6 +1,6 @@
 //! Policies judged on manifests.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use crate::core::engine::{Facts, Judgement, judge};
 use crate::core::finding::{ObjectId, Severity};
 use crate::core::policy::{CompiledPolicy, Selection};
 use crate::core::project::ProjectedObject;
-use crate::core::rules::Verdict;
+use crate::core::rules::{Baseline, CompiledRule, RuleKind, Verdict};
 
 /// What a rule says about an object that it selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Said {
     Compliant,
     /// It does not: what is wrong.
     Violation(Arc<str>),
-    /// A match condition is false: which one.
+    /// It is not judged: why.
     Skipped(Arc<str>),
     /// It could not be judged: why not.
     Error(Arc<str>),
@@ -142,17 +142,26 @@ fn entries(
     let namespace = object.id().namespace.as_deref().and_then(|name| namespaces.get(name));
     let resource = policy.uses(Root::Request).then_some(&manifest.resource);
     let facts = Facts { namespace_object: namespace.map(|namespace| namespace.root()), resource, now };
+    let mut said = HashMap::new();
     judge(policy, index, object, facts, |rule, judgement| {
-        let said = match judgement {
+        let verdict = match judgement {
             Judgement::Judged(Verdict::Compliant) => Said::Compliant,
             Judgement::Judged(Verdict::Violation(violation)) => Said::Violation(violation.message),
             Judgement::Judged(Verdict::Error(text)) => Said::Error(text),
-            Judgement::Skipped(condition) => Said::Skipped(condition),
-            // Policies that do not compile are refused before; a baseline that is an object is not at hand.
+            Judgement::Skipped(condition) => {
+                Said::Skipped(format!("matchCondition {condition} is false").into())
+            }
+            // Policies that do not compile are refused before.
             Judgement::NotInForce => return,
         };
+        said.insert(rule.name.clone(), verdict);
+    });
+    for rule in policy.rules.iter().filter(|rule| rule.judges(index)) {
+        let unseen = unseen(rule).map(|why| Said::Skipped(why.into()));
         // Another selection of the same policy may select the same object: it is judged the same.
-        if judged.insert(rule.name.clone()) {
+        if let Some(said) = unseen.or_else(|| said.remove(&rule.name))
+            && judged.insert(rule.name.clone())
+        {
             out.push(Entry {
                 policy: policy.key.0.clone(),
                 rule: rule.name.clone(),
@@ -161,7 +170,22 @@ fn entries(
                 said,
             });
         }
-    });
+    }
+}
+
+/// Why manifests, which have no past, do not show what a rule is about.
+fn unseen(rule: &CompiledRule) -> Option<&'static str> {
+    match &rule.kind {
+        Some(RuleKind::Change(_)) => Some("about changes, which manifests do not show; give a --history"),
+        Some(RuleKind::Drift(drift)) => match drift.baseline {
+            Baseline::LastCompliant => Some(
+                "about changes since the last compliant state, which manifests do not show; give a --history",
+            ),
+            Baseline::Object(_) => Some("about another object of a cluster, which is not looked up here"),
+            Baseline::Inline(_) => None,
+        },
+        _ => None,
+    }
 }
 
 /// The Namespaces at hand, and for objects whose own is not among them, one that has nothing but its name.

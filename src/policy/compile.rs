@@ -123,6 +123,9 @@ impl Compiler {
             }
         }
         let part = || Part::Rule(name.clone(), n);
+        let validation = rule.expression.as_ref().filter(|_| rule.drift.is_none()).and_then(|source| {
+            self.program(format!("spec.rules[{n}].expression"), part(), source, Want::Bool)
+        });
         let message_expression = rule.message_expression.as_ref().and_then(|source| {
             self.program(format!("spec.rules[{n}].messageExpression"), part(), source, Want::String)
         });
@@ -136,9 +139,7 @@ impl Compiler {
         };
         let field = format!("spec.rules[{n}]");
         let kind = match (&rule.expression, &rule.drift) {
-            (Some(source), None) => {
-                let field = format!("{field}.expression");
-                let validation = self.program(field, part(), source, Want::Bool);
+            (Some(_), None) => {
                 let on: BTreeSet<_> = rule.operations().map(Into::into).collect();
                 validation.map(|validation| match on.is_empty() {
                     true => RuleKind::State(Expression { validation, wording }),

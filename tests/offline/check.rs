@@ -34,7 +34,7 @@ struct Resource {
 
 /// These read what a controller or a kubelet writes, which no manifest has.
 fn needs_a_cluster(rule: &str) -> bool {
-    ["enough-gateways", "gateway-is-ready"].contains(&rule)
+    ["enough-gateways", "gateway-is-ready", "limits-by-pipeline", "prompts-by-pipeline"].contains(&rule)
 }
 
 #[test]

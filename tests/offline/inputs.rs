@@ -128,7 +128,7 @@ fn policies_that_could_never_work_are_refused_with_their_place() {
             with("name: r", "name: y"),
             "p.yaml:8:12: spec.rules[0].name: must be of type string, and is boolean; write it in quotes",
         ),
-        ("boolean-key", with("name: r", "'name': r, on: x"), "unknown field, which is what on means in YAML"),
+        ("boolean-key", with("name: r", "'name': r, no: x"), "unknown field, which is what no means in YAML"),
         (
             "severity",
             with("spec:", "spec:\n  severity: hihg"),
@@ -146,7 +146,7 @@ fn policies_that_could_never_work_are_refused_with_their_place() {
             "spec.rules: must have at least 1 entries, and has 0",
         ),
         ("required", with("name: r, ", ""), "spec.rules[0].name: is missing; it is required"),
-        ("null", with("object.spec.count == 1", ""), "spec.rules[0].expression: has no value"),
+        ("null", with("object.spec.count == 1", ""), "spec.rules[0]: a rule has either expression, for what must be true, or drift"),
         (
             "exclusive",
             with("kind: Pod", "kind: Pod, namespaces: [a], namespaceSelector: {}"),

@@ -209,13 +209,18 @@ pub(super) fn request(
         Node::Map(entries.collect())
     };
     let empty: Arc<str> = "".into();
+    // To an API server a Namespace is in itself.
+    let namespace = match (&**group, &*object.kind) {
+        ("", "Namespace") => &object.name,
+        _ => object.namespace.as_ref().unwrap_or(&empty),
+    };
     let text = |text: &Arc<str>| Node::Str(text.clone());
     Node::Map(
         [
             ("operation".into(), Node::Str(operation.as_str().into())),
             ("kind".into(), map(&[("group", group), ("version", version), ("kind", &object.kind)])),
             ("resource".into(), map(&[("group", group), ("version", version), ("resource", resource)])),
-            ("namespace".into(), text(object.namespace.as_ref().unwrap_or(&empty))),
+            ("namespace".into(), text(namespace)),
             ("name".into(), text(&object.name)),
         ]
         .into(),

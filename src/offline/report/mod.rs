@@ -77,7 +77,7 @@ impl Said {
         match self {
             Said::Compliant => String::new(),
             Said::Violation(text) | Said::Error(text) => text.to_string(),
-            Said::Skipped(condition) => format!("matchCondition {condition} is false"),
+            Said::Skipped(why) => why.to_string(),
         }
     }
 }
