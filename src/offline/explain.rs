@@ -1,21 +1,32 @@
-//! What a policy means, in words: what it selects, and what each of its expressions reads.
+//! What a policy means, in words: what it selects, which fields each of its expressions reads, what that may cost, and
+//! what the schemas of its kinds say against it.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::core::cel::{Program, Root};
+use crate::core::cel::{MAX_STEPS, Program, Reads, Root, Sizes};
+use crate::core::check::{self, Warning};
 use crate::core::policy::{CompiledPolicy, Selection};
-use crate::core::rules::{CompiledRule, RuleKind};
+use crate::core::rules::{Baseline, CompiledRule, RuleKind};
+use crate::core::schema::Schema;
 
-/// A policy, explained.
-pub fn explain(policy: &CompiledPolicy) -> String {
+/// How large lists and texts are taken to be where the cost of an expression is told.
+const SIZES: Sizes = Sizes { elements: 100, text: 100 };
+
+/// A policy, explained. `schemas` has one for each of its selections, as far as they are known.
+pub fn explain(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> String {
+    let warnings = check::check(policy, schemas);
     let mut page = Page::default();
     page.line(0, format!("policy {}{}", policy.key, if policy.suspended { " (suspended)" } else { "" }));
     if policy.needs_namespaces() {
         page.line(1, "needs the Namespaces of the cluster besides what it selects");
     }
     page.line(1, "resources");
-    for selection in &policy.selections {
+    for (n, selection) in policy.selections.iter().enumerate() {
         page.line(2, format!("{}: {}", selection.name, selected(selection)));
+        if schemas.get(n).is_none_or(Option::is_none) {
+            page.line(3, "fields not checked: its CustomResourceDefinition is not at hand");
+        }
     }
     if !policy.match_conditions.is_empty() {
         page.line(1, "match conditions: objects for which one is false are skipped");
@@ -23,6 +34,10 @@ pub fn explain(policy: &CompiledPolicy) -> String {
     for condition in &policy.match_conditions {
         page.line(2, &condition.name);
         page.program(policy, "expression", &condition.program);
+        let field = |field: &str| field.starts_with("spec.matchConditions[");
+        page.warnings(&warnings.listed, |warning| {
+            field(&warning.field) && named(policy, warning, &condition.program)
+        });
     }
     if !policy.variables.is_empty() {
         page.line(1, "variables");
@@ -30,6 +45,10 @@ pub fn explain(policy: &CompiledPolicy) -> String {
     for variable in &policy.variables {
         page.line(2, variable.name.clone());
         page.program(policy, "expression", &variable.program);
+        let field = |field: &str| field.starts_with("spec.variables[");
+        page.warnings(&warnings.listed, |warning| {
+            field(&warning.field) && named(policy, warning, &variable.program)
+        });
     }
     page.line(1, "rules");
     for rule in &policy.rules {
@@ -37,8 +56,18 @@ pub fn explain(policy: &CompiledPolicy) -> String {
         for (label, text) in facts(policy, rule) {
             page.fact(label, &text);
         }
+        page.warnings(&warnings.listed, |warning| warning.rule.as_ref() == Some(&rule.name));
+    }
+    if warnings.omitted > 0 {
+        page.line(1, format!("{} more warnings are not listed", warnings.omitted));
     }
     page.text
+}
+
+/// Whether a warning is about this program.
+fn named(policy: &CompiledPolicy, warning: &Warning, program: &Program) -> bool {
+    let of = policy.expressions.iter().find(|known| known.field == warning.field);
+    of.is_some_and(|known| known.program.source() == program.source())
 }
 
 /// What is known of a rule, line by line.
@@ -46,29 +75,84 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
     let judged = policy.selections.iter().zip(&rule.selections).filter(|(_, judged)| **judged);
     let judged: Vec<&str> = judged.map(|(selection, _)| &*selection.name).collect();
     let mut facts = vec![("judges", judged.join(", "))];
-    let (validation, wording) = match &rule.kind {
-        None => return facts,
-        Some(RuleKind::State(state)) => (Some(&state.validation), &state.wording),
+    match &rule.kind {
+        None => {}
+        Some(RuleKind::State(state)) => of_program(policy, "expression", &state.validation, &mut facts),
         Some(RuleKind::Change(change)) => {
             let on: Vec<&str> = change.on.iter().map(|operation| operation.as_str()).collect();
             facts.push(("on", on.join(", ")));
-            (Some(&change.validation), &change.wording)
+            of_program(policy, "expression", &change.validation, &mut facts);
+            facts.push(("needs", "whole objects, to tell which fields changed, and by whom".to_owned()));
         }
-        Some(RuleKind::Drift(drift)) => (None, &drift.wording),
-    };
-    if let Some(validation) = validation {
-        facts.push(("expression", validation.source().to_owned()));
-        facts.push(("reads", reads(policy, [validation])));
+        Some(RuleKind::Drift(drift)) => {
+            facts.push((
+                "drift from",
+                match &drift.baseline {
+                    Baseline::LastCompliant => "the last compliant state".to_owned(),
+                    Baseline::Object(selection) => format!("the object of {selection}"),
+                    Baseline::Inline(_) => "what the policy declares".to_owned(),
+                },
+            ));
+            if !drift.allowed_managers.is_empty() {
+                let managers: Vec<&str> = drift.allowed_managers.iter().map(|manager| &**manager).collect();
+                facts.push(("allows", managers.join(", ")));
+            }
+            facts.push(("needs", "whole objects, to tell which fields changed, and by whom".to_owned()));
+        }
     }
-    match (&wording.expression, &wording.message) {
-        (Some(program), _) => {
-            facts.push(("message", format!("computed by {}", program.source())));
-            facts.push(("reads", reads(policy, [program])));
+    if let Some(wording) = rule.wording() {
+        match (&wording.expression, &wording.message) {
+            (Some(program), _) => of_program(policy, "message", program, &mut facts),
+            (None, Some(text)) => facts.push(("message", text.to_string())),
+            (None, None) => {}
         }
-        (None, Some(text)) => facts.push(("message", text.to_string())),
-        (None, None) => {}
     }
     facts
+}
+
+fn of_program(
+    policy: &CompiledPolicy,
+    label: &'static str,
+    program: &Program,
+    facts: &mut Vec<(&'static str, String)>,
+) {
+    facts.push((label, program.source().to_owned()));
+    facts.push(("reads", reads(policy, [program])));
+    let kept = paths(program.reads());
+    if !kept.is_empty() {
+        facts.push(("fields", kept.join("\n")));
+    }
+    facts.push(("costs", cost(policy, program)));
+}
+
+/// The fields that are kept for it, those that its variables read among them.
+fn paths(reads: &Reads) -> Vec<String> {
+    let roots = [Root::Object, Root::OldObject, Root::NamespaceObject];
+    let of = |root: Root| reads.of(root).lines().into_iter().map(move |line| (root, line));
+    let line = |(root, line): (Root, String)| match line.starts_with('[') {
+        true => format!("{}{line}", root.name()),
+        false => format!("{}.{line}", root.name()),
+    };
+    roots.into_iter().flat_map(of).map(line).collect()
+}
+
+/// The most that one evaluation takes, with the variables it reads.
+fn cost(policy: &CompiledPolicy, program: &Program) -> String {
+    let mut total = program.estimate(SIZES);
+    let (mut open, mut seen) = (vec![program], BTreeSet::new());
+    while let Some(program) = open.pop() {
+        for variable in policy.variables.iter().filter(|v| program.variables().contains(&v.name)) {
+            if seen.insert(&variable.name) {
+                total = total.saturating_add(variable.program.estimate(SIZES));
+                open.push(&variable.program);
+            }
+        }
+    }
+    let Sizes { elements, text } = SIZES;
+    let over = if total > MAX_STEPS { "; more than it may take" } else { "" };
+    format!(
+        "at most {total} steps of {MAX_STEPS} for lists of {elements} elements and texts of {text} characters{over}"
+    )
 }
 
 /// The names that programs read, those that their variables read included.
@@ -127,9 +211,17 @@ impl Page {
         self.text.push('\n');
     }
 
-    fn program(&mut self, policy: &CompiledPolicy, label: &str, program: &Program) {
-        self.fact(label, program.source());
-        self.fact("reads", &reads(policy, [program]));
+    fn program(&mut self, policy: &CompiledPolicy, label: &'static str, program: &Program) {
+        let mut facts = Vec::new();
+        of_program(policy, label, program, &mut facts);
+        facts.iter().for_each(|(label, text)| self.fact(label, text));
+    }
+
+    fn warnings(&mut self, warnings: &[Warning], which: impl Fn(&Warning) -> bool) {
+        for warning in warnings.iter().filter(|warning| which(warning)) {
+            let Warning { field, at, message, selections, .. } = warning;
+            self.fact("warning", &format!("{field} {at}: {message} (of {})", selections.join(", ")));
+        }
     }
 
     /// A label, and a text whose further lines stand below its first.

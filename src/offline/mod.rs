@@ -23,6 +23,7 @@ pub mod policies;
 mod replay;
 pub mod report;
 pub mod scenario;
+pub mod schemas;
 mod select;
 mod validate;
 

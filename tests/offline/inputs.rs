@@ -146,7 +146,11 @@ fn policies_that_could_never_work_are_refused_with_their_place() {
             "spec.rules: must have at least 1 entries, and has 0",
         ),
         ("required", with("name: r, ", ""), "spec.rules[0].name: is missing; it is required"),
-        ("null", with("object.spec.count == 1", ""), "spec.rules[0]: a rule has either expression, for what must be true, or drift"),
+        (
+            "null",
+            with("object.spec.count == 1", ""),
+            "spec.rules[0]: a rule has either expression, for what must be true, or drift",
+        ),
         (
             "exclusive",
             with("kind: Pod", "kind: Pod, namespaces: [a], namespaceSelector: {}"),

@@ -5,6 +5,7 @@
 
 mod check;
 mod convert;
+mod explain;
 mod history;
 mod inputs;
 mod same_verdict;

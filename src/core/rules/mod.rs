@@ -94,15 +94,23 @@ impl CompiledRule {
         }
     }
 
+    /// How its findings are worded, while it is in force.
+    pub fn wording(&self) -> Option<&Wording> {
+        self.kind.as_ref().map(|kind| match kind {
+            RuleKind::State(rule) => &rule.wording,
+            RuleKind::Change(rule) => &rule.wording,
+            RuleKind::Drift(rule) => &rule.wording,
+        })
+    }
+
     /// The programs that it is made of.
     pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        let (validation, wording) = match &self.kind {
-            None => (None, None),
-            Some(RuleKind::State(rule)) => (Some(&rule.validation), Some(&rule.wording)),
-            Some(RuleKind::Change(rule)) => (Some(&rule.validation), Some(&rule.wording)),
-            Some(RuleKind::Drift(rule)) => (None, Some(&rule.wording)),
+        let validation = match &self.kind {
+            Some(RuleKind::State(rule)) => Some(&rule.validation),
+            Some(RuleKind::Change(rule)) => Some(&rule.validation),
+            None | Some(RuleKind::Drift(_)) => None,
         };
-        validation.into_iter().chain(wording.and_then(|wording| wording.expression.as_ref()))
+        validation.into_iter().chain(self.wording().and_then(|wording| wording.expression.as_ref()))
     }
 }
 

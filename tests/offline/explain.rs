@@ -1,0 +1,82 @@
+//! `polywatch explain`.
+
+use crate::{Folder, polywatch};
+
+const POLICY: &str = "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: widgets}
+spec:
+  resources:
+  - {name: widgets, apiVersion: example.io/*, kind: Widget}
+  - {name: pods, apiVersion: v1, kind: Pod}
+  variables:
+  - {name: limits, expression: 'object.spec.parts.map(p, p.limit)'}
+  rules:
+  - name: parts
+    resources: [widgets]
+    expression: variables.limits.all(l, l < 5) && object.spec.colour == 'red'
+    message: too much
+  - name: relaxed
+    resources: [pods]
+    \"on\": [Update]
+    expression: object.spec.hostNetwork == oldObject.spec.hostNetwork
+  - name: stays
+    resources: [pods]
+    drift: {paths: [spec], allowedManagers: [pipeline]}
+";
+
+const DEFINITION: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.io}
+spec:
+  group: example.io
+  names: {kind: Widget, plural: widgets}
+  versions:
+  - name: v1
+    served: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              color: {type: string}
+              parts: {type: array, items: {type: object, properties: {limit: {type: integer}}}}
+";
+
+#[test]
+fn what_a_rule_reads_costs_and_gets_wrong_is_told() {
+    let folder = Folder::new("explain");
+    let policy = folder.write("policy.yaml", POLICY);
+    let definition = folder.write("crd.yaml", DEFINITION);
+    let told = polywatch(&["explain", "-f", &policy, "-r", &definition], b"");
+    assert_eq!(told.code, 0, "{}", told.err);
+    for line in [
+        "      fields      object.spec.colour",
+        "                  object.spec.parts[].limit",
+        "      warning     spec.rules[0].expression 1:46: there is no field `colour` in object.spec; did you mean `color`? \
+         (of widgets)",
+        "      fields not checked: its CustomResourceDefinition is not at hand",
+        "      on          UPDATE",
+        "                  oldObject.spec.hostNetwork",
+        "      drift from  the last compliant state",
+        "      allows      pipeline",
+        "steps of 1000000 for lists of 100 elements and texts of 100 characters",
+    ] {
+        assert!(told.out.contains(line), "{line:?} is not in\n{}", told.out);
+    }
+    assert_eq!(told.out.matches("warning").count(), 1, "{}", told.out);
+}
+
+#[test]
+fn definitions_that_are_none_are_refused_with_their_place() {
+    let folder = Folder::new("explain-wrong");
+    let policy = folder.write("policy.yaml", POLICY);
+    let definition = folder.write("crd.yaml", "kind: CustomResourceDefinition\nspec: {versions: 1}\n");
+    let told = polywatch(&["explain", "-f", &policy, "-r", &definition], b"");
+    assert_eq!(told.code, 2);
+    assert!(told.err.contains("crd.yaml:1:1: this is no CustomResourceDefinition"), "{}", told.err);
+}
