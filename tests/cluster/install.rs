@@ -323,14 +323,15 @@ async fn kubectl_explain_teaches_how_to_write_a_rule() {
     .await;
     let text = words(&text).join(" ");
     for part in [
-        "Each is a CEL expression that is true for a compliant object",
+        "One with an expression says what a compliant object is",
+        "Makes this a rule on drift: fields must stay as they are in the baseline.",
         "true is compliant, false is a finding, an error is neither",
-        "CEL expression with a boolean result. Variables: object, namespaceObject",
+        "CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on), namespaceObject",
         "Severity of the findings of this rule. Absent: the severity of the policy.",
         "info, low, medium, high",
         "When it fails, or its result is not a string or empty, message is used.",
         "Names of entries in spec.resources whose objects this rule judges. All, when absent.",
-        "expression <string> -required-",
+        "name <string> -required-",
     ] {
         assert!(text.contains(part), "{part:?} is not in {text}");
     }
@@ -439,8 +440,8 @@ async fn the_api_server_rejects_what_can_never_work_and_says_where_and_why() {
         (
             "no expression",
             with("/rules/0", json!({"name": "first"})),
-            "spec.rules[0].expression",
-            "Required value",
+            "spec.rules[0]",
+            "a rule has either expression",
         ),
         (
             "an empty variable",
