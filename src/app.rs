@@ -180,7 +180,12 @@ async fn lead(
     watching.spawn(discovery::run(settings.clone(), catalog));
     let (policies, in_force) = watch::channel(first.policies.clone());
     watching.spawn(hand_over(published.clone(), policies, fan));
-    let checker = Checker { client: client.clone(), board: board.clone(), metrics: metrics.clone() };
+    let checker = Checker {
+        client: client.clone(),
+        judge: judge.clone(),
+        board: board.clone(),
+        metrics: metrics.clone(),
+    };
     watching.spawn(checker.run(in_force.clone(), served.clone()));
     let secrets = std::hash::RandomState::new();
     let manager = Manager { settings, judge: judge.clone(), board: board.clone(), secrets };

@@ -16,6 +16,7 @@ use crate::core::engine::{Assignment, Engine, Outcome, PolicyReport};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::finding::{Finding, PolicyKey, Transition};
 use crate::core::history::History;
+use crate::core::schema::SchemaSet;
 use crate::metrics::{FindingLabel, Metrics, ResourceLabel};
 use crate::nudge::Fan;
 
@@ -30,6 +31,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 enum Input {
     Assign(Assignment),
+    Know(SchemaSet),
     Event(WatchId, Arc<ResourceLabel>, ObjectEvent),
 }
 
@@ -67,6 +69,11 @@ impl Judge {
     /// Hands over the whole of what is to be judged.
     pub async fn assign(&self, assignment: Assignment) {
         self.send(Input::Assign(assignment)).await;
+    }
+
+    /// Hands over the whole of the schemas that are known.
+    pub async fn know(&self, schemas: SchemaSet) {
+        self.send(Input::Know(schemas)).await;
     }
 
     /// Hands over one event of a watch; waits while the queue is full.
@@ -157,6 +164,7 @@ impl Worker {
                         self.nudge_readers(watch);
                     }
                 }
+                Next::Input(Input::Know(schemas)) => lock(&self.engine).know(schemas),
                 Next::Nothing => {}
                 Next::Ended => return,
             }

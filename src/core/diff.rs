@@ -1,8 +1,10 @@
 //! What changed between two states of an object: each changed field with both values.
 //!
 //! A field that came or went is one change, however much is below it. Elements of lists are matched by their keys
-//! (see [`ListKeys`]); a list without keys is compared by position while its length stays, and is one change when
-//! it does not. As many changes come out as the objects have; whoever shows them sets the bound.
+//! (see [`ListKeys`]), or by usual ones where none are known; a list without keys is compared by position while its
+//! length stays, and is one change when it does not. So is a list that the schema calls `atomic` or a `set`: what
+//! is replaced as a whole still has elements that changed and others that did not. As many changes come out as the
+//! objects have; whoever shows them sets the bound.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,19 +19,9 @@ pub trait ListKeys {
     fn keys(&self, path: &[Step]) -> Option<Vec<Arc<str>>>;
 }
 
-/// No schema is known: keys are guessed from the elements.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct GuessedKeys;
-
-impl ListKeys for GuessedKeys {
-    fn keys(&self, _: &[Step]) -> Option<Vec<Arc<str>>> {
-        None
-    }
-}
-
 /// Keys of the lists of built-in kinds, the most usual first
-/// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy>). A list is matched by the
-/// first that all of its elements have, each with another value.
+/// (<https://kubernetes.io/docs/reference/using-api/server-side-apply/#merge-strategy>). A list of which
+/// [`ListKeys`] knows none is matched by the first that all of its elements have, each with another value.
 const USUAL_KEYS: [&[&str]; 10] = [
     &["name"],
     &["type"],

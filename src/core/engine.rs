@@ -28,6 +28,7 @@ use super::history::History;
 use super::ledger::Ledger;
 use super::policy::{CompiledPolicy, PolicySet};
 use super::project::ProjectedObject;
+use super::schema::SchemaSet;
 
 /// Policies that read `now` are judged again this often, beside every change.
 pub const NOW_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
@@ -73,6 +74,7 @@ pub struct Engine {
     watches: Watches,
     work: VecDeque<Work>,
     restored: HashMap<PolicyKey, Restored>,
+    schemas: SchemaSet,
 }
 
 /// What an earlier process left of one policy.
@@ -99,6 +101,12 @@ struct Tracked {
 }
 
 impl Engine {
+    /// Takes the whole of the schemas that are known. They name the elements of lists in whatever is compared from
+    /// now on; nothing is judged again for that.
+    pub fn know(&mut self, schemas: SchemaSet) {
+        self.schemas = schemas;
+    }
+
     /// Takes one event of a watch.
     pub fn step(&mut self, id: WatchId, event: ObjectEvent, now: Timestamp) -> Outcome {
         let mut out = Vec::new();

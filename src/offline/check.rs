@@ -103,7 +103,7 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
                     continue;
                 }
                 selected.insert(at);
-                entries(policy, index, manifest, &namespaces, now, &mut judged, &mut report.entries);
+                entries(policy, index, manifest, manifests, now, &mut judged, &mut report.entries);
             }
         }
         idle(policy, manifests, &mut report.notes);
@@ -133,16 +133,22 @@ fn entries(
     policy: &CompiledPolicy,
     index: usize,
     manifest: &Manifest,
-    namespaces: &Namespaces<'_>,
+    manifests: &Manifests,
     now: Timestamp,
     judged: &mut HashSet<Arc<str>>,
     out: &mut Vec<Entry>,
 ) {
     let object = &manifest.object;
+    let namespaces = Namespaces(manifests);
     let namespace = object.id().namespace.as_deref().and_then(|name| namespaces.get(name));
     let resource = policy.uses(Root::Request).then_some(&manifest.resource);
-    let facts = Facts { namespace_object: namespace.map(|namespace| namespace.root()), resource, now };
     let mut said = HashMap::new();
+    let facts = Facts {
+        namespace_object: namespace.map(|namespace| namespace.root()),
+        resource,
+        schema: manifests.schemas.of(object.id()),
+        now,
+    };
     judge(policy, index, object, facts, |rule, judgement| {
         let verdict = match judgement {
             Judgement::Judged(Verdict::Compliant) => Said::Compliant,

@@ -8,6 +8,7 @@ use super::kinds::{by_kind, guess_plural};
 use super::{InputError, Item, items};
 use crate::core::paths::Paths;
 use crate::core::project::{ProjectedObject, Projection};
+use crate::core::schema::{Definition, SchemaSet};
 use crate::yaml::{Place, Tree, Value};
 
 /// The label by which the API server names every Namespace.
@@ -31,6 +32,8 @@ pub struct Manifests {
     pub namespaces: BTreeMap<Arc<str>, Arc<ProjectedObject>>,
     /// For objects whose Namespace is not among them: one of which nothing is known but its name.
     pub assumed: BTreeMap<Arc<str>, Arc<ProjectedObject>>,
+    /// What the definitions among them say that objects look like.
+    pub schemas: SchemaSet,
     /// How many were given again; the last one counts.
     pub replaced: usize,
     /// Kinds whose scope nobody told, and of which no object has a namespace: taken as namespaced.
@@ -65,7 +68,7 @@ pub fn read(sources: &[Source], namespace: &str) -> Result<Manifests, Vec<InputE
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut manifests = Manifests::default();
+    let mut manifests = Manifests { schemas: std::mem::take(&mut known.schemas), ..Manifests::default() };
     let mut places: HashMap<[String; 4], usize> = HashMap::new();
     let mut projections = HashMap::new();
     for item in found {
@@ -162,6 +165,7 @@ fn group_of(api_version: &str) -> (&str, &str) {
 struct Kinds {
     /// Plural and scope by group and kind.
     defined: HashMap<(String, String), (String, bool)>,
+    schemas: SchemaSet,
     /// Groups and kinds of which an object has a namespace.
     namespaced: BTreeSet<(String, String)>,
 }
@@ -174,6 +178,12 @@ impl Kinds {
         if (group, kind.as_str()) == ("apiextensions.k8s.io", "CustomResourceDefinition") {
             let defined = (text(&["spec", "group"]), text(&["spec", "names", "kind"]));
             let namespaced = text(&["spec", "scope"]) != "Cluster";
+            // One that the API server would refuse says nothing.
+            if let Ok(definition) = serde_json::from_value::<Definition>(tree.to_json()) {
+                for (version, schema) in definition.versions() {
+                    self.schemas.insert(&defined.0, version, &defined.1, Arc::new(schema));
+                }
+            }
             self.defined.insert(defined, (text(&["spec", "names", "plural"]), namespaced));
         }
         if !text(&["metadata", "namespace"]).is_empty() {

@@ -213,6 +213,52 @@ async fn each_kind_of_a_rule_is_checked_and_named() {
     assert_eq!(status.warnings[1].resources, ["deployments", "sets", "daemons"]);
 }
 
+/// Changes of elements name them by the keys of the definition, also when these change.
+#[tokio::test]
+async fn a_changed_element_is_named_by_the_keys_of_the_schema() {
+    let running = running().await;
+    // What the misspelt rule is warned of tells that a schema was read, which the judge knows first.
+    let keyed_by = |key: &str, field: &str| {
+        let text = json!({"type": "string"});
+        let fields = json!({"host": text, "path": text, "limit": {"type": "integer"}});
+        let element = json!({"type": "object", "required": ["host", "path"], "properties": fields});
+        let rules = json!({"type": "array", "items": element, "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": [key]});
+        boxes("keyed", &json!({"type": "object", "properties": {"rules": rules, field: text}}))
+    };
+    let gateway = async |limit: u32| {
+        let rules = json!([{"host": "b.example", "path": "/b", "limit": 1},
+            {"host": "a.example", "path": "/a", "limit": limit}]);
+        let gateway = json!({"apiVersion": "keyed.example.io/v1", "kind": "Box",
+            "metadata": {"name": "gateway", "namespace": "default"}, "spec": {"rules": rules}});
+        running.cluster.apply_yaml(&gateway.to_string()).await;
+    };
+    let policy = json!({
+        "apiVersion": "polywatch.dev/v1alpha1", "kind": "MonitorPolicy", "metadata": {"name": "keyed"},
+        "spec": {"resources": kind("keyed.example.io/v1", "Box"), "rules": [
+            {"name": "misspelt", "expression": "!has(object.spec.owner)"},
+            {"name": "kept", "on": ["Update"], "expression": "object.spec == oldObject.spec"},
+        ]},
+    });
+    let changed = async |count: usize| {
+        let what = format!("{count} changes occurred");
+        let occurred = |status: &MonitorPolicyStatus| status.occurrences.len() == count;
+        let status = running.cluster.status_when("keyed", &what, occurred).await;
+        status.occurrences[0].fields.iter().map(|field| field.path.clone()).collect::<Vec<_>>()
+    };
+    running.cluster.apply_yaml(&keyed_by("host", "ovner")).await;
+    running.cluster.apply_yaml(&policy.to_string()).await;
+    running.warned("keyed", 1).await;
+    gateway(1).await;
+    gateway(100).await;
+    assert_eq!(changed(1).await, ["spec.rules[host=a.example].limit"]);
+
+    running.cluster.apply_yaml(&keyed_by("path", "owner")).await;
+    running.warned("keyed", 0).await;
+    gateway(1000).await;
+    assert_eq!(changed(2).await, ["spec.rules[path=/a].limit"]);
+}
+
 /// A part of the rights is enough for all but the schemas: nothing is warned of, and the rest goes on.
 #[tokio::test]
 async fn without_the_right_to_read_a_definition_its_kind_is_not_checked() {

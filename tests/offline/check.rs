@@ -265,6 +265,64 @@ spec:
 }
 
 #[test]
+fn elements_of_lists_are_matched_by_the_keys_of_a_definition_among_the_manifests() {
+    let folder = Folder::new("keys");
+    let policy = folder.write(
+        "policy.yaml",
+        "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: p}
+spec:
+  resources: [{name: gateways, apiVersion: x.io/v1, kind: Gateway}]
+  rules:
+  - name: limits
+    drift: {baseline: {inline: {spec: {rules: [{host: a.example, limit: 1}, {host: b.example, limit: 2}]}}}}
+",
+    );
+    let definition = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: gateways.x.io}
+spec:
+  group: x.io
+  names: {kind: Gateway, plural: gateways}
+  scope: Cluster
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              rules:
+                type: array
+                x-kubernetes-list-type: map
+                x-kubernetes-list-map-keys: [host]
+                items: {type: object, properties: {host: {type: string}, limit: {type: integer}}}
+---
+";
+    let gateway = "
+apiVersion: x.io/v1
+kind: Gateway
+metadata: {name: g}
+spec: {rules: [{host: b.example, limit: 9}, {host: a.example, limit: 1}]}
+";
+    let said = |manifests: &str| {
+        let ran = polywatch(&["check", "-f", &policy, "-r", "-", "-o", "json"], manifests.as_bytes());
+        verdicts(&ran.out)
+    };
+    let keyed = said(&format!("{definition}{gateway}"));
+    let only = "Violation p/limits Gateway -/g: drifted: spec.rules[host=b.example].limit: 2 → 9";
+    assert!(keyed.len() == 1 && keyed[0].starts_with(only) && !keyed[0].contains("a.example"), "{keyed:?}");
+    assert!(said(gateway)[0].contains("spec.rules[0].host"), "nothing tells the keys");
+}
+
+#[test]
 fn what_is_not_looked_at_is_said() {
     let folder = Folder::new("unwatched");
     let policy = folder

@@ -8,7 +8,6 @@ use jiff::Timestamp;
 use super::judge::{Admission, match_conditions, request};
 use super::{Engine, Outcome, Reader};
 use crate::core::cel::{Bindings, Inputs};
-use crate::core::diff::GuessedKeys;
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, Occurrence, Resolution, Transition};
 use crate::core::project::ProjectedObject;
@@ -70,7 +69,8 @@ impl Engine {
                 (Admission::Skipped(_), _) | (_, None) => continue,
                 (Admission::Failed(error), _) => Verdict::Error(error.clone()),
                 (Admission::Judged, Some(change)) => {
-                    change.judge(&mut bindings, before, after, &GuessedKeys, now)
+                    let schema = self.schemas.of(object.id());
+                    change.judge(&mut bindings, before, after, schema, now)
                 }
             };
             let uid = object.id().uid.clone();

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 use super::{Engine, Outcome, Reader};
 use crate::core::cel::{Bindings, Inputs};
-use crate::core::diff::GuessedKeys;
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{Case, CompiledRule, DriftVerdict, Operation, RuleKind, Verdict, error_text};
+use crate::core::schema::Schema;
 use crate::core::tree::Node;
 
 /// What an object is judged by, beside itself.
@@ -21,6 +21,8 @@ pub struct Facts<'a> {
     pub namespace_object: Option<&'a Node>,
     /// Group, version and plural of its kind; none when the policy does not read `request`.
     pub resource: Option<&'a [Arc<str>; 3]>,
+    /// The schema of its kind, when it is known.
+    pub schema: Option<&'a Schema>,
     /// The time of judging.
     pub now: Timestamp,
 }
@@ -52,7 +54,7 @@ pub fn judge(
             open: None,
             drifted: None,
             reference: None,
-            keys: &GuessedKeys,
+            schema: facts.schema,
             now: facts.now,
         };
         let judgement = match (&rule.kind, admission) {
@@ -123,7 +125,8 @@ impl Engine {
             object.id().namespace.as_deref().and_then(|name| self.watches.namespace(name)).map(|o| o.root());
         let resource = self.watches.by_id.get(&watch).map(|w| &w.route.resource);
         let resource = resource.filter(|_| tracked.uses_request);
-        let facts = Facts { namespace_object, resource, now };
+        let schema = self.schemas.of(object.id());
+        let facts = Facts { namespace_object, resource, schema, now };
         let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
         ask(&policy, index, object, facts, |rule, admission, bindings| {
             let key =
@@ -152,7 +155,7 @@ impl Engine {
                         open: ledger.get(&key).map(|finding| &**finding),
                         drifted: ledger.drifted(&key),
                         reference: reference.map(|reference| reference.map(|object| &**object)),
-                        keys: &GuessedKeys,
+                        schema,
                         now,
                     };
                     drift.judge(bindings, case)

@@ -8,10 +8,11 @@ use jiff::Timestamp;
 
 use super::{Verdict, Violation, Wording, error_text};
 use crate::core::cel::{Bindings, Program};
-use crate::core::diff::{self, FieldScope, ListKeys, Mode, diff};
+use crate::core::diff::{self, FieldScope, Mode, diff};
 use crate::core::fields::{FieldChange, Fields, by, path_text, value_text};
 use crate::core::managed::{creator, who};
 use crate::core::project::ProjectedObject;
+use crate::core::schema::Schema;
 
 /// What happens to an object, in the words of admission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,20 +54,21 @@ pub struct Change {
 }
 
 impl Change {
-    /// Judges one change of an object; of `before` and `after`, what is none did not exist.
+    /// Judges one change of an object; of `before` and `after`, what is none did not exist. `schema` is
+    /// that of its kind, when it is known.
     pub fn judge(
         &self,
         bindings: &mut Bindings<'_>,
         before: Option<&ProjectedObject>,
         after: Option<&ProjectedObject>,
-        keys: &dyn ListKeys,
+        schema: Option<&Schema>,
         now: Timestamp,
     ) -> Verdict {
         match self.validation.evaluate_bool(bindings) {
             Ok(true) => Verdict::Compliant,
             Ok(false) => {
                 let (otherwise, fields) = match (before, after) {
-                    (Some(before), Some(after)) => (String::new(), changed(before, after, keys, now)),
+                    (Some(before), Some(after)) => (String::new(), changed(before, after, schema, now)),
                     (None, Some(after)) => {
                         let creator = creator(after);
                         let by = creator.as_ref().map(|creator| by(Some(creator))).unwrap_or_default();
@@ -82,9 +84,14 @@ impl Change {
     }
 }
 
-fn changed(before: &ProjectedObject, after: &ProjectedObject, keys: &dyn ListKeys, now: Timestamp) -> Fields {
+fn changed(
+    before: &ProjectedObject,
+    after: &ProjectedObject,
+    schema: Option<&Schema>,
+    now: Timestamp,
+) -> Fields {
     let scope = FieldScope::new(Vec::new(), Vec::new());
-    let changes = diff(before.root(), after.root(), &scope, Mode::Exact, keys);
+    let changes = diff(before.root(), after.root(), &scope, Mode::Exact, &schema);
     Fields::of(&changes, |change| show(change, Some(before), after, now))
 }
 

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::change::show;
+use super::keys::Keys;
 use super::{Verdict, Violation, Wording};
 use crate::core::cel::Bindings;
-use crate::core::diff::{Change, FieldScope, ListKeys, Mode, diff};
+use crate::core::diff::{Change, FieldScope, Mode, diff};
 use crate::core::field_path::FieldPath;
 use crate::core::fields::{FieldChange, Fields, path_text, value_of, value_text};
 use crate::core::finding::Finding;
 use crate::core::managed::{Actor, who};
 use crate::core::project::ProjectedObject;
+use crate::core::schema::Schema;
 use crate::core::secret::REDACTED;
 use crate::core::tree::Node;
 
@@ -68,10 +70,16 @@ pub struct Case<'a> {
     /// The object of [`Baseline::Object`]: none while its watch is incomplete, `Some(None)` when there is no such
     /// object.
     pub reference: Option<Option<&'a ProjectedObject>>,
-    /// The keys of lists.
-    pub keys: &'a dyn ListKeys,
+    /// The schema of its kind, when it is known.
+    pub schema: Option<&'a Schema>,
     /// The time.
     pub now: Timestamp,
+}
+
+impl<'a> Case<'a> {
+    fn keys(self) -> Keys<'a> {
+        Keys { schema: self.schema, open: self.open }
+    }
 }
 
 /// What comes of it.
@@ -126,7 +134,7 @@ impl Drift {
 
     /// What differs from a fixed baseline and was not set by an allowed manager.
     fn against(&self, baseline: &Node, mode: Mode, case: Case<'_>) -> Fields {
-        let mut changes = diff(baseline, case.object.root(), &self.scope, mode, case.keys);
+        let mut changes = diff(baseline, case.object.root(), &self.scope, mode, &case.keys());
         if !self.allowed_managers.is_empty() {
             changes.retain(|change| !self.allows(who(&change.path, case.before, case.object).as_ref()));
         }
@@ -140,7 +148,7 @@ impl Drift {
             (None, Some(finding)) => return self.recall(finding, case),
             (None, None) => {
                 let before = case.before?;
-                let changes = diff(before.root(), case.object.root(), &self.scope, Mode::Exact, case.keys);
+                let changes = diff(before.root(), case.object.root(), &self.scope, Mode::Exact, &case.keys());
                 if changes.is_empty() {
                     return None;
                 }
@@ -149,7 +157,7 @@ impl Drift {
         };
         // What an allowed manager changed is the baseline now, and only that.
         if let Some(before) = case.before.filter(|_| !self.allowed_managers.is_empty()) {
-            for change in diff(before.root(), case.object.root(), &self.scope, Mode::Exact, case.keys) {
+            for change in diff(before.root(), case.object.root(), &self.scope, Mode::Exact, &case.keys()) {
                 if self.allows(who(&change.path, Some(before), case.object).as_ref()) {
                     change.path.set(&mut drifted.baseline, change.to.cloned());
                     drifted.by_text.retain(|(path, _)| !path.0.starts_with(&change.path.0));
@@ -189,7 +197,7 @@ impl Drift {
     }
 
     fn since(&self, drifted: &Drifted, case: Case<'_>) -> Fields {
-        let changes = diff(&drifted.baseline, case.object.root(), &self.scope, Mode::Exact, case.keys);
+        let changes = diff(&drifted.baseline, case.object.root(), &self.scope, Mode::Exact, &case.keys());
         list(&changes, &drifted.by_text, case)
     }
 }

@@ -6,6 +6,7 @@
 mod change;
 mod drift;
 mod expression;
+mod keys;
 mod wording;
 
 use std::sync::Arc;

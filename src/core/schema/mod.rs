@@ -14,8 +14,12 @@ mod metadata;
 mod openapi;
 mod types;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use super::diff::ListKeys;
+use super::field_path::Step;
+use super::finding::ObjectId;
 
 pub use openapi::{Definition, Document};
 
@@ -23,6 +27,26 @@ pub use openapi::{Definition, Document};
 pub const MAX_DEPTH: usize = 64;
 /// Fields, elements and values of one kind. The largest built-in kinds have less than two thousand.
 pub const MAX_PARTS: usize = 32_768;
+
+/// The schemas that are known, by `apiVersion` and `kind` of the objects.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SchemaSet(HashMap<(Arc<str>, Arc<str>), Arc<Schema>>);
+
+impl SchemaSet {
+    /// Adds the schema of a kind; the group is empty for the core group.
+    pub fn insert(&mut self, group: &str, version: &str, kind: &str, schema: Arc<Schema>) {
+        let api_version = match group {
+            "" => version.into(),
+            group => format!("{group}/{version}").into(),
+        };
+        self.0.insert((api_version, kind.into()), schema);
+    }
+
+    /// The schema of an object's kind.
+    pub fn of(&self, object: &ObjectId) -> Option<&Schema> {
+        self.0.get(&(object.api_version.clone(), object.kind.clone())).map(|schema| &**schema)
+    }
+}
 
 /// What one value of an object may be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,17 +110,6 @@ impl Schema {
         }
     }
 
-    /// [`Schema::keys`] of the list at a path of fields and keys of maps. Lists on the way are passed through.
-    pub fn list_keys(&self, path: &[&str]) -> Option<&[Arc<str>]> {
-        let at = path.iter().try_fold(self, |mut at, name| {
-            while let Some(element) = at.element() {
-                at = element;
-            }
-            at.field(name)
-        });
-        at.and_then(Schema::keys)
-    }
-
     fn list(element: Schema) -> Self {
         Self::List { element: Box::new(element), keys: Vec::new() }
     }
@@ -104,6 +117,17 @@ impl Schema {
     fn object<const N: usize>(fields: [(&str, Schema); N]) -> Self {
         let fields = fields.map(|(name, schema)| (Arc::from(name), schema));
         Self::Object { fields: fields.into(), open: false }
+    }
+}
+
+/// None when no schema is known.
+impl ListKeys for Option<&Schema> {
+    fn keys(&self, path: &[Step]) -> Option<Vec<Arc<str>>> {
+        let list = path.iter().try_fold((*self)?, |at, step| match step {
+            Step::Field(name) => at.field(name),
+            Step::Element(_) | Step::Index(_) => at.element(),
+        })?;
+        list.keys().map(<[_]>::to_vec)
     }
 }
 

@@ -75,7 +75,16 @@ struct DefinitionSchema {
 impl Definition {
     /// The schema of a version, when it has one.
     pub fn version(&self, name: &str) -> Option<Schema> {
-        let version = self.spec.versions.iter().find(|version| version.name == name)?;
+        self.schema(self.spec.versions.iter().find(|version| version.name == name)?)
+    }
+
+    /// Each version that has a schema, by name.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, Schema)> {
+        let versions = self.spec.versions.iter();
+        versions.filter_map(|version| Some((&*version.name, self.schema(version)?)))
+    }
+
+    fn schema(&self, version: &DefinitionVersion) -> Option<Schema> {
         let props = version.schema.as_ref()?.open_api.as_ref()?;
         Some(match Reader::new(&BTreeMap::new()).object(props) {
             Schema::Object { fields, .. } if self.spec.preserve_unknown_fields => {

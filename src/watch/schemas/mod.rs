@@ -1,8 +1,8 @@
 //! What the kinds that policies select look like, and what that says of the policies' expressions.
 //!
-//! In: the policies in force and the catalog. Out: the warnings of each policy, on the [`Board`]. A policy is
-//! checked again when its spec or the schema of one of its kinds changes. A kind whose schema cannot be had is
-//! not checked; nothing else waits for it.
+//! In: the policies in force and the catalog. Out: the schemas, for the judge, who compares lists by their keys; and
+//! the warnings of each policy, on the [`Board`]. A policy is checked again when its spec or the schema of one of its
+//! kinds changes. A kind whose schema cannot be had is not checked; nothing else waits for it.
 
 mod fetch;
 mod sources;
@@ -23,7 +23,8 @@ use super::catalog::Catalog;
 use crate::core::check::check;
 use crate::core::finding::PolicyKey;
 use crate::core::policy::{CompiledPolicy, PolicySet};
-use crate::core::schema::Schema;
+use crate::core::schema::{Schema, SchemaSet};
+use crate::judge::Judge;
 use crate::metrics::{ErrorKind, Metrics};
 use fetch::{Answer, FetchError, Source, fetch};
 use sources::Sources;
@@ -35,6 +36,8 @@ const CONCURRENT: usize = 4;
 pub struct Checker {
     /// The cluster.
     pub client: Client,
+    /// Takes the schemas.
+    pub judge: Judge,
     /// Takes the warnings.
     pub board: Arc<Board>,
     /// Metrics.
@@ -50,6 +53,7 @@ impl Checker {
     ) {
         let mut sources = Sources::default();
         let mut checked = BTreeMap::new();
+        let mut known = SchemaSet::default();
         let mut asked: FuturesUnordered<BoxFuture<'static, Answered>> = FuturesUnordered::new();
         loop {
             let set = policies.borrow_and_update().clone();
@@ -60,6 +64,11 @@ impl Checker {
             {
                 let answer = fetch(self.client.clone(), source.clone(), kinds, known);
                 asked.push(Box::pin(async move { (source, answer.await) }));
+            }
+            let now_known = sources.known();
+            if now_known != known {
+                self.judge.know(now_known.clone()).await;
+                known = now_known;
             }
             self.check(&set, &served, &sources, &mut checked).await;
             tokio::select! {

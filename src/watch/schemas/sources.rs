@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::fetch::{Answer, FetchError, Kind, Schemas, Source};
 use crate::core::policy::{CompiledPolicy, PolicySet};
-use crate::core::schema::Schema;
+use crate::core::schema::{Schema, SchemaSet};
 use crate::watch::catalog::{Catalog, Unresolved};
 
 /// Documents of OpenAPI are looked at again this often: the index tells whether one changed.
@@ -117,6 +117,17 @@ impl Sources {
                 entry.due = Some(entry.due.map_or(again, |due| due.min(again)));
             }
         }
+    }
+
+    /// The schemas that are known.
+    pub fn known(&self) -> SchemaSet {
+        let mut known = SchemaSet::default();
+        for (kind, schema) in self.0.values().flat_map(|entry| &entry.schemas) {
+            if let Some(schema) = schema {
+                known.insert(&kind.group, &kind.version, &kind.kind, schema.clone());
+            }
+        }
+        known
     }
 
     /// The schema of each selection; nothing while some are still to be read.

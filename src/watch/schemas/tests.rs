@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Duration;
 
 use super::*;
+use crate::core::engine::Engine;
 use crate::core::policy::PolicySet;
 use crate::nudge::{Fan, Nudges};
 use crate::policy::compile;
@@ -31,7 +32,9 @@ impl Setting {
         let board = Arc::new(Board::new(Fan(vec![nudges.clone()])));
         let (policies, set) = watch::channel(set(policies));
         let (catalog, kinds) = watch::channel(catalog(served));
-        let checker = Checker { client: server.client(), board: board.clone(), metrics: Arc::default() };
+        let judge = Judge::start(Engine::default(), Fan::default(), Arc::default()).expect("a thread");
+        let checker =
+            Checker { client: server.client(), judge, board: board.clone(), metrics: Arc::default() };
         let task = tokio::spawn(checker.run(set, kinds));
         Self { server, board, nudges, policies, catalog, task }
     }

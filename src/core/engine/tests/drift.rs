@@ -85,7 +85,7 @@ fn started(rules: &str) -> (World, Server) {
     (world, server)
 }
 
-fn fields(world: &World) -> Vec<String> {
+pub(super) fn fields(world: &World) -> Vec<String> {
     let open = world.open();
     let listed = open.iter().flat_map(|finding| finding.fields.listed.iter());
     let text = |value: &Option<Arc<str>>| value.as_deref().unwrap_or("-").to_owned();
@@ -98,7 +98,7 @@ fn fields(world: &World) -> Vec<String> {
 }
 
 /// Ends the process and starts another one, which knows what the status lists.
-fn restarted(world: &World, rules: &str, object: Arc<ProjectedObject>) -> (World, Vec<String>) {
+pub(super) fn restarted(world: &World, rules: &str, object: Arc<ProjectedObject>) -> (World, Vec<String>) {
     let mut next = World::default();
     let key = PolicyKey("p".into());
     for finding in world.open() {

@@ -4,6 +4,7 @@
 mod changes;
 mod drift;
 mod findings;
+mod lists;
 mod namespaces;
 mod policies;
 mod random;

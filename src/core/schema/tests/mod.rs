@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::core::cel::{Form, Type};
+use crate::core::field_path::FieldPath;
 
 fn deployment() -> Schema {
     let document: Document = serde_json::from_str(include_str!("deployment.json")).expect("a document");
@@ -70,17 +71,24 @@ fn a_built_in_kind_is_read_through_its_references() {
 #[test]
 fn elements_of_lists_are_told_apart_by_the_keys_of_the_schema() {
     let deployment = deployment();
-    let keys = |path: &[&str]| {
-        deployment.list_keys(path).map(|keys| keys.iter().map(ToString::to_string).collect::<Vec<_>>())
+    let keys = |path: &str| {
+        let path: FieldPath = path.parse().expect("a path");
+        Some(&deployment).keys(&path.0).map(|keys| keys.join(","))
     };
-    let pod = ["spec", "template", "spec"];
-    assert_eq!(keys(&[&pod[..], &["containers"]].concat()), Some(vec!["name".to_owned()]));
-    let ports = keys(&[&pod[..], &["containers", "ports"]].concat());
-    assert_eq!(ports, Some(vec!["containerPort".to_owned(), "protocol".to_owned()]));
-    assert_eq!(keys(&["metadata", "ownerReferences"]), Some(vec!["uid".to_owned()]));
-    for none in [&["metadata", "finalizers"][..], &["spec", "replicas"], &["spec", "nothing"], &[]] {
-        assert_eq!(keys(none), None, "{none:?}");
+    for (path, expected) in [
+        ("spec.template.spec.containers", "name"),
+        ("spec.template.spec.containers[name=app].ports", "containerPort,protocol"),
+        ("spec.template.spec.containers[0].ports", "containerPort,protocol"),
+        ("metadata.ownerReferences", "uid"),
+    ] {
+        assert_eq!(keys(path).as_deref(), Some(expected), "{path}");
     }
+    for none in
+        ["metadata.finalizers", "spec.replicas", "spec.nothing", "spec.template.spec.containers.ports"]
+    {
+        assert_eq!(keys(none), None, "{none}");
+    }
+    assert_eq!(Some(&deployment).keys(&[]), None);
 }
 
 #[test]
