@@ -40,6 +40,10 @@ check: ## Format, lints, and whether generated files are up to date
 fuzz: ## Fuzz the rule language and the decoder, a minute each (SECONDS_EACH=...)
 	@hack/fuzz.sh
 
+.PHONY: bench
+bench: ## How long rules take to compile and evaluate, usual and hostile ones
+	cargo bench --locked --bench cel
+
 .PHONY: build
 build: ## The operator, for development: target/debug/polywatch
 	cargo build --locked
