@@ -120,3 +120,34 @@ fn a_chain_of_variables_is_as_deep_as_the_stack_bears() {
     let error = chain(60).expect_err("too deep");
     assert!(error.contains("operations are nested more than 600 deep"), "{error}");
 }
+
+/// Variables that are as deep as they may be, within one another as deep as they may be.
+#[test]
+fn the_deepest_variables_run_on_an_ordinary_stack() {
+    let mut ran = 0;
+    for (open, close, times, wrap) in [
+        ("[", "]", 190, "X == [1]"),
+        ("size([", "])", 95, "X == 1"),
+        ("-", "", 95, "X == 1"),
+        ("[1].map(x, ", ")", 8, "X == [1]"),
+        ("optional.of(1).optMap(x, ", ")", 45, "X.hasValue()"),
+        ("(object.kind == 'Pod' ? ", " : dyn(1))", 60, "X == 1"),
+        ("cel.bind(x, 1, ", ")", 90, "X == 1"),
+        ("{'a': ", "}.a", 60, "X == 1"),
+        ("dyn(1) in [", "] ? dyn(1) : dyn(2)", 45, "X == 1"),
+    ] {
+        let nested = |inner: &str| open.repeat(times) + inner + &close.repeat(times);
+        let mut sources = vec![nested("dyn(1)")];
+        for n in 0..2 {
+            sources.push(nested(&format!("dyn(variables.v{n})")));
+        }
+        let names: Vec<String> = (0..sources.len()).map(|i| format!("v{i}")).collect();
+        let variables: Vec<(&str, &str)> =
+            names.iter().map(String::as_str).zip(sources.iter().map(String::as_str)).collect();
+        // What does not compile is too deep; what does runs.
+        if let Ok((scope, compiled)) = compiled(&variables) {
+            ran += usize::from(judge_in(&scope, &compiled, &wrap.replace('X', "variables.v2")).is_ok());
+        }
+    }
+    assert!(ran >= 6, "{ran} of the shapes");
+}
