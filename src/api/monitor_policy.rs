@@ -381,7 +381,8 @@ pub struct DriftRule {
 
     /// How the fields should be. Absent: as they were when the object was first seen, or as allowed managers set
     /// them since then. A restart of polywatch keeps open findings and what they list; objects without a finding
-    /// begin anew with the state that they have.
+    /// begin anew with the state that they have. Values of Secrets are not read: they can be compared with earlier
+    /// ones only, not with another object or with what is written here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DriftBaseline")]
     pub baseline: Option<DriftBaseline>,

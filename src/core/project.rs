@@ -4,6 +4,7 @@
 //! [`ProjectedObject`] and skips what nobody reads without building it. It never fails on the shape of an
 //! object: a watch line that is JSON becomes an object, whatever is in it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
 use std::sync::Arc;
@@ -85,7 +86,7 @@ impl Projection {
                 fields.push((self.interner.intern(key), Node::Str(value.clone())));
             }
         }
-        if &*self.api_version == "v1" && &*self.kind == "Secret" {
+        if secret::is_secret(&self.api_version, &self.kind) {
             secret::redact(&mut fields, self.secrets.as_ref());
         }
         *entries = fields.into();
@@ -138,6 +139,18 @@ impl ProjectedObject {
     /// Whether its managedFields are kept, so that it is known who owns which field.
     pub fn knows_managers(&self) -> bool {
         self.managed_fields.is_some()
+    }
+
+    /// What is declared about this object, with values hidden where this object's are.
+    pub fn hides<'a>(&self, declared: &'a Node) -> Cow<'a, Node> {
+        match declared {
+            Node::Map(fields) if secret::is_secret(&self.id.api_version, &self.id.kind) => {
+                let mut fields = fields.to_vec();
+                secret::hide(&mut fields);
+                Cow::Owned(Node::Map(fields.into()))
+            }
+            _ => Cow::Borrowed(declared),
+        }
     }
 
     /// Which object it is.

@@ -18,12 +18,31 @@ pub const REDACTED: &str = "<redacted>";
 const WITH_DIGEST: &str = "<redacted:";
 const DIGITS: usize = 16;
 
+/// In place of a value that no other can equal.
+const INCOMPARABLE: &str = "<redacted:>";
+
 /// The annotation in which `kubectl apply` keeps a copy of what it applied.
 pub(super) const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Whether objects of this kind are Secrets.
+pub(super) fn is_secret(api_version: &str, kind: &str) -> bool {
+    api_version == "v1" && kind == "Secret"
+}
+
 /// Keys stay, so that rules can ask for them; values go, and with them the copy that `kubectl apply` keeps.
 pub(super) fn redact(fields: &mut [(Arc<str>, Node)], key: Option<&RandomState>) {
-    let hidden: Arc<str> = REDACTED.into();
+    replace(fields, |identity, value| match (key, value) {
+        (Some(key), Node::Str(text)) => digest(key, identity, text).into(),
+        _ => REDACTED.into(),
+    });
+}
+
+/// The same for what is declared about a Secret, or is about another one: equal to no value.
+pub(super) fn hide(fields: &mut [(Arc<str>, Node)]) {
+    replace(fields, |_, _| INCOMPARABLE.into());
+}
+
+fn replace(fields: &mut [(Arc<str>, Node)], by: impl Fn(Option<&str>, &Node) -> Arc<str>) {
     let metadata = fields.iter().find(|(key, _)| &**key == "metadata").map(|(_, metadata)| metadata);
     let identity = metadata.and_then(|metadata| {
         // A manifest that was never applied has no UID.
@@ -33,17 +52,16 @@ pub(super) fn redact(fields: &mut [(Arc<str>, Node)], key: Option<&RandomState>)
         match (&**field, value) {
             ("data" | "stringData", Node::Map(entries)) => {
                 for (_, value) in entries {
-                    *value = Node::Str(match (key, &*value) {
-                        (Some(key), Node::Str(text)) => digest(key, identity.as_deref(), text).into(),
-                        _ => hidden.clone(),
-                    });
+                    if *value != Node::Null {
+                        *value = Node::Str(by(identity.as_deref(), value));
+                    }
                 }
             }
             ("metadata", Node::Map(entries)) => {
                 for (_, annotations) in entries.iter_mut().filter(|(key, _)| &**key == "annotations") {
                     if let Node::Map(annotations) = annotations {
                         for (_, value) in annotations.iter_mut().filter(|(key, _)| &**key == LAST_APPLIED) {
-                            *value = Node::Str(hidden.clone());
+                            *value = Node::Str(REDACTED.into());
                         }
                     }
                 }
@@ -51,6 +69,11 @@ pub(super) fn redact(fields: &mut [(Arc<str>, Node)], key: Option<&RandomState>)
             _ => {}
         }
     }
+}
+
+/// Whether a text of an object stands in place of a value.
+pub fn is_redacted(text: &str) -> bool {
+    text == REDACTED || text.starts_with(WITH_DIGEST)
 }
 
 fn digest(key: &RandomState, identity: Option<&str>, value: &str) -> String {

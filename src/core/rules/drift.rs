@@ -20,7 +20,7 @@ use crate::core::finding::Finding;
 use crate::core::managed::{Actor, who};
 use crate::core::project::ProjectedObject;
 use crate::core::schema::Schema;
-use crate::core::secret::REDACTED;
+use crate::core::secret::{REDACTED, is_redacted};
 use crate::core::tree::Node;
 
 /// Which fields may not differ, and from what.
@@ -101,14 +101,22 @@ impl Drift {
             return DriftVerdict::Wait;
         }
         let (differing, drifted) = match &self.baseline {
-            Baseline::Inline(declared) => (self.against(declared, Mode::Declared, case), None),
+            Baseline::Inline(declared) => match self.against(declared, Mode::Declared, case) {
+                Ok(differing) => (differing, None),
+                Err(error) => return DriftVerdict::Known(error, None),
+            },
             Baseline::Object(selection) => match case.reference {
                 None => return DriftVerdict::Wait,
                 Some(None) => {
                     let text = format!("the baseline, see {selection} in status.resources, does not exist");
                     return DriftVerdict::Known(Verdict::Error(text.into()), None);
                 }
-                Some(Some(reference)) => (self.against(reference.root(), Mode::Exact, case), None),
+                // Two watches may know the one object in two states.
+                Some(Some(reference)) if reference.id() == case.object.id() => (Fields::default(), None),
+                Some(Some(reference)) => match self.against(reference.root(), Mode::Exact, case) {
+                    Ok(differing) => (differing, None),
+                    Err(error) => return DriftVerdict::Known(error, None),
+                },
             },
             Baseline::LastCompliant => {
                 let Some(drifted) = self.last_compliant(case) else {
@@ -132,13 +140,26 @@ impl Drift {
         actor.is_some_and(|actor| actor.managers.iter().all(|name| self.allowed_managers.contains(name)))
     }
 
-    /// What differs from a fixed baseline and was not set by an allowed manager.
-    fn against(&self, baseline: &Node, mode: Mode, case: Case<'_>) -> Fields {
-        let mut changes = diff(baseline, case.object.root(), &self.scope, mode, &case.keys());
+    /// What differs from a fixed baseline and was not set by an allowed manager; a verdict where that cannot be told.
+    fn against(&self, baseline: &Node, mode: Mode, case: Case<'_>) -> Result<Fields, Verdict> {
+        // What is declared for a Secret is as secret as what it holds.
+        let baseline = case.object.hides(baseline);
+        let mut changes = diff(&baseline, case.object.root(), &self.scope, mode, &case.keys());
+        // The values of two Secrets have nothing in common by which they could be compared.
+        let hidden =
+            |value: Option<&Node>| value.and_then(Node::as_str).is_some_and(|text| is_redacted(text));
+        if let Some(change) = changes.iter().find(|change| hidden(change.from) && hidden(change.to)) {
+            let text = format!(
+                "{}: values of Secrets are not read, so they cannot be compared with a baseline; put the field into \
+                 drift.ignore, or leave out drift.baseline",
+                path_text(&change.path)
+            );
+            return Err(Verdict::Error(text.into()));
+        }
         if !self.allowed_managers.is_empty() {
             changes.retain(|change| !self.allows(who(&change.path, case.before, case.object).as_ref()));
         }
-        list(&changes, &[], case)
+        Ok(list(&changes, &[], case))
     }
 
     /// The last compliant state of an object that may differ from it; none when it certainly does not.

@@ -262,6 +262,46 @@ fn an_object_as_baseline_is_waited_for_and_followed() {
     assert_eq!(world.report().rule_errors, 0);
 }
 
+#[test]
+fn what_is_declared_for_a_secret_is_not_shown_and_cannot_be_compared() {
+    let spec = "resources: [{name: items, apiVersion: v1, kind: Secret}]\n\
+         rules: [{name: same, drift: {baseline: {inline: {data: {pw: aHVudGVyMg==}}}}}]";
+    let mut world = World::of(named("p", "uid-1", 1, spec));
+    let secret = |data: Value| {
+        let metadata =
+            json!({"namespace": "x", "name": "a", "uid": "1", "resourceVersion": data.to_string()});
+        managed_object(&json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}))
+    };
+    world.list_of(ITEMS, &[secret(json!({"pw": "aHVudGVyMg=="}))]);
+    assert_eq!((world.report().rule_errors, world.open().len()), (1, 0), "neither compliant nor a finding");
+    seen(&mut world, secret(json!({"other": "eA=="})));
+    assert_eq!(world.report().rule_errors, 0);
+    let open = world.open();
+    assert!(!format!("{open:?}").contains("aHVudGVyMg=="), "{open:?}");
+    assert_eq!(&*open[0].fields.listed[0].path, "data.pw");
+}
+
+#[test]
+fn an_object_does_not_drift_from_itself() {
+    const GOLDEN: WatchId = WatchId(7);
+    let spec = format!(
+        "{SELECTION}\nrules: [{{name: same, drift: {{paths: [spec], baseline: {{object: {{apiVersion: example.io/v1, kind: Item, namespace: g, name: gold}}}}}}}}]"
+    );
+    let policy = named("p", "uid-1", 1, &spec);
+    let reader = |selection: &str| Reader { policy: policy.key.clone(), selection: selection.into() };
+    let route = |selection: &str| Route { readers: [reader(selection)].into(), ..Route::default() };
+    let mut world = World::default();
+    world.take(Assignment {
+        policies: Arc::new(BTreeMap::from([(policy.key.clone(), policy.clone())])),
+        routes: BTreeMap::from([(ITEMS, route("items")), (GOLDEN, route("same/baseline"))]),
+        ..Assignment::default()
+    });
+    world.list_of(GOLDEN, &[item("g/gold").object()]);
+    assert_eq!(world.list(&[item("g/gold")]), NOTHING);
+    world.event(GOLDEN, ObjectEvent::Seen(item("g/gold").level(2).object()));
+    assert_eq!(world.work(), NOTHING, "the other watch is behind");
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Set(&'static str, &'static str, i64),
