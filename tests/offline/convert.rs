@@ -169,3 +169,26 @@ fn the_page_of_the_docs_is_true() {
     let ran = polywatch(&["convert", "-f", "-"], blocks[0].as_bytes());
     assert_eq!(ran.out, blocks[1], "{}", ran.err);
 }
+
+#[test]
+fn what_reads_the_state_before_becomes_a_rule_on_changes() {
+    let immutable = VAP.replace("[CREATE, UPDATE, DELETE]", "[UPDATE, DELETE]").replace(
+        "object.metadata.name != 'bad'",
+        "object == null || oldObject.spec.selector == object.spec.selector",
+    );
+    let ran = polywatch(&["convert", "-f", "-"], immutable.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let rules = ran.out.split("rules:").nth(1).unwrap_or_default();
+    let [first, second] = rules.split("- name:").skip(1).collect::<Vec<_>>()[..] else {
+        panic!("two rules are not in {}", ran.out);
+    };
+    assert!(!first.contains("on\""), "about states: {first}");
+    assert!(second.contains("\"on\":\n    - Update\n    - Delete\n"), "about changes: {second}");
+
+    let only_deletes = VAP
+        .replace("[CREATE, UPDATE, DELETE]", "[DELETE]")
+        .replace("object.spec.?paused", "oldObject.spec.?paused");
+    let ran = polywatch(&["convert", "-f", "-"], only_deletes.as_bytes());
+    assert_eq!(ran.code, 0, "what all rules share reads it: {}", ran.err);
+    assert_eq!(ran.out.matches("\"on\":\n    - Delete\n").count(), 2, "{}", ran.out);
+}

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::admissionregistration::v1::{NamedRuleWithOperations, ValidatingAdmissionPolicySpec};
 
 use super::bindings::{Bound, both};
-use crate::api::monitor_policy::ResourceSelection;
+use super::refuse::about_changes;
+use crate::api::monitor_policy::{Operation, ResourceSelection};
 use crate::offline::kinds::by_plural;
 use crate::offline::{InputError, Item};
 
@@ -24,12 +25,13 @@ pub(super) fn resources(
     let namespaces = both(matched.namespace_selector.as_ref(), bound.resources.namespace_selector.as_ref());
     let labels = both(matched.object_selector.as_ref(), bound.resources.object_selector.as_ref());
     let (mut selections, mut errors, mut taken) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let states = spec.validations.iter().flatten().any(|validation| !about_changes(spec, validation));
     for (n, rule) in matched.resource_rules.iter().flatten().enumerate() {
         let mut wrong = |field: &str, text: String| {
             let path = format!("spec.matchConstraints.resourceRules[{n}].{field}");
             errors.push(item.error(item.tree.place_of(&path), format!("{path}: {text}")));
         };
-        if let Some(text) = operations(rule, dropped) {
+        if states && let Some(text) = operations(rule, dropped) {
             wrong("operations", text);
         }
         let plurals: Vec<&str> = rule.resources.iter().flatten().map(String::as_str).collect();
@@ -102,6 +104,17 @@ fn api_version(group: &str, rule: &NamedRuleWithOperations, dropped: &mut Vec<St
         "" => version.to_owned(),
         group => format!("{group}/{version}"),
     }
+}
+
+/// The changes that a policy is about, of whichever of its resources.
+pub(super) fn changes(spec: &ValidatingAdmissionPolicySpec) -> Vec<Operation> {
+    let rules = spec.match_constraints.iter().flat_map(|matched| matched.resource_rules.iter().flatten());
+    let named: BTreeSet<&str> =
+        rules.flat_map(|rule| rule.operations.iter().flatten()).map(String::as_str).collect();
+    let operations =
+        [("CREATE", Operation::Create), ("UPDATE", Operation::Update), ("DELETE", Operation::Delete)];
+    let of = |name: &str| named.contains(name) || named.contains("*");
+    operations.into_iter().filter(|(name, _)| of(name)).map(|(_, operation)| operation).collect()
 }
 
 /// What is watched is the state that objects have, however they came to it.

@@ -23,7 +23,7 @@ use self::bindings::Bound;
 use super::input::Source;
 use super::validate::faults;
 use super::{InputError, Item, items, policies};
-use crate::api::monitor_policy::{NamedExpression, PolicyRule, Severity, Variable};
+use crate::api::monitor_policy::{NamedExpression, Operation, PolicyRule, Severity, Variable};
 use crate::api::{MonitorPolicy, MonitorPolicySpec};
 use crate::yaml;
 
@@ -132,6 +132,12 @@ fn one(
             return Err(wrong);
         }
     };
+    let changes = kinds::changes(&spec);
+    let rules = spec.validations.iter().flatten().enumerate().map(|(n, validation)| {
+        let on = if refuse::about_changes(&spec, validation) { changes.clone() } else { Vec::new() };
+        rule(n, validation.clone(), on)
+    });
+    let rules: Vec<PolicyRule> = rules.collect();
     let converted = MonitorPolicySpec {
         suspend: false,
         severity: bound.severity(),
@@ -148,20 +154,20 @@ fn one(
             .flatten()
             .map(|variable| Variable { name: variable.name, expression: variable.expression })
             .collect(),
-        rules: spec.validations.into_iter().flatten().enumerate().map(rule).collect(),
+        rules,
     };
     let mut monitor = MonitorPolicy::new(&bound.name, converted);
     monitor.metadata = ObjectMeta { labels: policy.metadata.labels.clone(), ..monitor.metadata };
     write(item, bound, &monitor, &dropped)
 }
 
-fn rule((n, validation): (usize, Validation)) -> PolicyRule {
+fn rule(n: usize, validation: Validation, on: Vec<Operation>) -> PolicyRule {
     let reason = validation.reason.filter(|reason| !reason.is_empty()).unwrap_or("validation".to_owned());
     PolicyRule {
         name: format!("{}-{}", kebab(&reason), n + 1),
         description: None,
         resources: Vec::new(),
-        on: Vec::new(),
+        on,
         unquoted_on: Vec::new(),
         expression: Some(validation.expression),
         drift: None,

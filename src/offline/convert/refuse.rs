@@ -1,6 +1,8 @@
 //! What has no counterpart: refused where the verdict would be another, said where it would not.
 
-use k8s_openapi::api::admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicySpec};
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicySpec, Validation,
+};
 
 use crate::offline::{InputError, Item};
 
@@ -47,13 +49,17 @@ pub(super) fn dropped(spec: &ValidatingAdmissionPolicySpec) -> Vec<String> {
     if spec.failure_policy.is_some() {
         dropped.push("failurePolicy; a rule that fails on an object is counted as a rule error".to_owned());
     }
-    if expressions(spec).iter().any(|(_, expression)| reads(expression, "oldObject")) {
-        dropped.push("oldObject, which is read here, is null: a rule judges the state of objects".to_owned());
-    }
-    if expressions(spec).iter().any(|(_, expression)| reads(expression, "request.operation")) {
-        dropped.push("request.operation, which is read here, is CREATE for every object".to_owned());
-    }
     dropped
+}
+
+/// Whether a validation is about a change: it reads what the state of an object does not tell, by itself or by what
+/// all validations share.
+pub(super) fn about_changes(spec: &ValidatingAdmissionPolicySpec, validation: &Validation) -> bool {
+    let conditions = spec.match_conditions.iter().flatten().map(|condition| &condition.expression);
+    let variables = spec.variables.iter().flatten().map(|variable| &variable.expression);
+    let own = [Some(&validation.expression), validation.message_expression.as_ref()];
+    let mut all = conditions.chain(variables).chain(own.into_iter().flatten());
+    all.any(|expression| reads(expression, "oldObject") || reads(expression, "request.operation"))
 }
 
 /// Every expression and its field.
