@@ -98,7 +98,7 @@ fn size(pattern: &str, translated: &re2::Translated) -> u64 {
 }
 
 /// What compiling takes: about so much for each pattern, and for each state of it.
-const COMPILING: u64 = 200;
+const COMPILING: u64 = 700;
 const COMPILING_STATE: u64 = 8;
 
 /// Does something with a text and a pattern, for which a [`Cost::Match`] has been charged.
