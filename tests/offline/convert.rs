@@ -79,6 +79,21 @@ fn what_is_converted_judges_as_it_did() {
     }
 }
 
+/// Groups and resources are lists of their own, of which not every pair exists.
+#[test]
+fn pairs_of_group_and_resource_that_do_not_exist_are_left_out() {
+    let mixed = VAP
+        .replace("apiGroups: [apps]", "apiGroups: ['', apps]")
+        .replace("resources: [deployments, deployments/scale]", "resources: [pods, deployments]");
+    assert_ne!(mixed, VAP);
+    let ran = polywatch(&["convert", "-f", "-"], format!("{mixed}{BINDING}").as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    for line in ["kind: Pod", "kind: Deployment", "pods of the group \"apps\", which has none"] {
+        assert!(ran.out.contains(line), "{line} is not in {}", ran.out);
+    }
+    assert_eq!(ran.out.matches("kind: ").count(), 3, "{}", ran.out);
+}
+
 #[test]
 fn each_binding_is_a_policy_of_its_own() {
     let second = BINDING.replace("name: prod", "name: test").replace("[Deny, Audit]", "[Warn]");

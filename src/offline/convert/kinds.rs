@@ -49,10 +49,16 @@ pub(super) fn resources(
                     wrong(if group == "*" { "apiGroups" } else { "resources" }, text.to_owned());
                     continue;
                 }
-                let own = || names.get(&((*plural).to_owned(), group.clone())).cloned();
-                let Some(kind) =
-                    own().or_else(|| by_plural(group, plural).map(|known| known.kind.to_owned()))
-                else {
+                let kind_in = |group: &String| {
+                    let own = names.get(&((*plural).to_owned(), group.clone())).cloned();
+                    own.or_else(|| by_plural(group, plural).map(|known| known.kind.to_owned()))
+                };
+                let Some(kind) = kind_in(group) else {
+                    // Every group with every plural is what such a rule says, and not what it means.
+                    if rule.api_groups.iter().flatten().any(|other| kind_in(other).is_some()) {
+                        dropped.push(format!("{plural} of the group {group:?}, which has none"));
+                        continue;
+                    }
                     let dot = if group.is_empty() { "" } else { "." };
                     let text = format!(
                         "which kind {plural}{dot}{group} is, is not known; say --kind {plural}{dot}{group}=KIND"
