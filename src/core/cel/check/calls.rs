@@ -12,7 +12,7 @@ use super::super::libraries::{self, Declared, Overload, Signature};
 use super::super::types::{Form, Type};
 use super::super::value::Value;
 use super::operators::{self, symbol};
-use super::{Checker, MAX_LISTING, Part, macros, nearest};
+use super::{Checker, MAX_LISTING, Part, nearest};
 
 /// What making a constant at compile time may cost, and how large it may be.
 const MAX_CONSTANT: u64 = 10_000;
@@ -295,7 +295,7 @@ impl Checker<'_> {
             _ => &call.func_name,
         };
         let known = libraries::names().filter(|name| !name.contains('@'));
-        let near = nearest(name, known.chain(macros::NAMES.iter().map(|(name, _)| *name)));
+        let near = nearest(name, known.chain(libraries::macros::MACROS.iter().map(|known| known.name)));
         self.fault(CompileError::UnknownFunction { name: Text::word(name), at, near })
     }
 

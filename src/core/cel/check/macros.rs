@@ -5,34 +5,9 @@ use cel::common::ast::{CallExpr, Expr, IdedExpr};
 use super::super::code::{Body, Code, Loop};
 use super::super::error::{CompileError, Position, Text};
 use super::super::libraries;
+use super::super::libraries::macros::{MACROS, Macro};
 use super::super::types::Type;
 use super::{Checker, NOTHING, Part};
-
-/// Macros, and how to write them.
-pub(super) const NAMES: &[(&str, &str)] = &[
-    ("has", "has(object.spec.field)"),
-    ("all", "list.all(x, condition) or map.all(key, value, condition)"),
-    ("exists", "list.exists(x, condition) or map.exists(key, value, condition)"),
-    ("exists_one", "list.exists_one(x, condition) or map.exists_one(key, value, condition)"),
-    ("existsOne", "list.existsOne(x, condition) or map.existsOne(key, value, condition)"),
-    ("map", "list.map(x, value) or list.map(x, condition, value)"),
-    ("filter", "list.filter(x, condition)"),
-    (
-        "transformList",
-        "map.transformList(key, value, result) or map.transformList(key, value, condition, result)",
-    ),
-    (
-        "transformMap",
-        "map.transformMap(key, value, result) or map.transformMap(key, value, condition, result)",
-    ),
-    ("transformMapEntry", "map.transformMapEntry(key, value, {newKey: newValue})"),
-    ("sortBy", "list.sortBy(x, key)"),
-    ("optMap", "optional.optMap(x, value)"),
-    ("optFlatMap", "optional.optFlatMap(x, optional)"),
-    ("cel.bind", "cel.bind(name, value, expression)"),
-    ("math.greatest", "math.greatest(a, b)"),
-    ("math.least", "math.least(a, b)"),
-];
 
 impl Checker<'_> {
     /// The macro that `call` is a call of, if it is one.
@@ -60,10 +35,10 @@ impl Checker<'_> {
         }
         .or_else(|| {
             let name = match namespace.map(|namespace| format!("{namespace}.{}", call.func_name)) {
-                Some(qualified) if NAMES.iter().any(|(known, _)| *known == qualified) => qualified,
+                Some(qualified) if MACROS.iter().any(|known| known.name == qualified) => qualified,
                 _ => call.func_name.clone(),
             };
-            let (name, usage) = NAMES.iter().find(|(known, _)| *known == name)?;
+            let Macro { name, usage, .. } = MACROS.iter().find(|known| known.name == name)?;
             // lists have functions of the same names
             if libraries::find(name).is_some() {
                 return None;

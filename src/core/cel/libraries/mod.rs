@@ -12,6 +12,7 @@ mod instants;
 mod ip;
 mod jsonpatch;
 pub(super) mod lists;
+pub(super) mod macros;
 mod math;
 mod named_format;
 mod optionals;

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::macros::{MACROS, Macro};
 use super::{Function, LIBRARIES, Library};
 
 const HEAD: &str = "\
@@ -9,19 +10,40 @@ const HEAD: &str = "\
 
 <!-- Made from src/core/cel/libraries; `UPDATE_DOCS=1 cargo test --test reference` writes it anew. -->
 
-What expressions may call, beside the operators and macros of the language. A function with a value in front of its
+What expressions may call, beside the operators of the language. A function with a value in front of its
 name is called on it, as in `name.startsWith('web-')`. `A` and `B` are any types, the same wherever they stand in one
 signature. All examples are true; tests evaluate them.
+";
+
+const MACROS_HEAD: &str = "
+## macros
+
+What is written like a call and takes names and conditions: an argument is evaluated for each element, or not at all.
+Upstream: <https://github.com/google/cel-spec/blob/master/doc/langdef.md#macros>,
+<https://pkg.go.dev/github.com/google/cel-go/ext#TwoVarComprehensions>,
+<https://pkg.go.dev/github.com/google/cel-go/ext#Bindings>.
 ";
 
 /// The page, as Markdown.
 pub fn reference() -> String {
     let mut page = HEAD.to_owned();
+    page.push_str(MACROS_HEAD);
+    for known in MACROS {
+        let _ = write_macro(&mut page, known);
+    }
     for library in LIBRARIES {
         // Writing to a string cannot fail.
         let _ = write_library(&mut page, library);
     }
     page
+}
+
+fn write_macro(page: &mut String, known: &Macro) -> std::fmt::Result {
+    let Macro { name, usage, doc, example, in_admission } = known;
+    let elsewhere =
+        if *in_admission { "" } else { " A kube-apiserver does not have it in a ValidatingAdmissionPolicy." };
+    let usage = usage.replace(" or ", "\n");
+    writeln!(page, "\n### {name}\n\n{doc}{elsewhere}\n\n```text\n{usage}\n```\n\n```cel\n{example}\n```")
 }
 
 fn write_library(page: &mut String, library: &Library) -> std::fmt::Result {
