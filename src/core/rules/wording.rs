@@ -28,21 +28,21 @@ impl Wording {
         computed.map(Into::into).or_else(|| self.message.clone())
     }
 
-    /// What the rule itself says, or `otherwise`; and the changed fields.
+    /// What the rule itself says, and the changed fields. `otherwise` takes the place of what is missing.
     pub(super) fn with_fields(
         &self,
         bindings: &mut Bindings<'_>,
         otherwise: &str,
         fields: &Fields,
     ) -> Arc<str> {
-        let own = self.own(bindings);
-        let own = own.as_deref().unwrap_or(otherwise);
-        let fields = fields.describe();
-        let text = match (own.is_empty(), fields.is_empty()) {
-            (false, false) => format!("{own}: {fields}"),
-            (true, _) => fields,
-            (_, true) => own.to_owned(),
+        let (own, fields) = (self.own(bindings), fields.describe());
+        let parts = match (own.as_deref(), fields.is_empty()) {
+            (Some(own), false) => [own, &fields],
+            (Some(own), true) => [own, otherwise],
+            (None, _) => [otherwise, &fields],
         };
+        let said: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let text = said.join(": ");
         one_line(&text, MAX_MESSAGE_LEN).into()
     }
 }
