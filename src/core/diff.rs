@@ -6,7 +6,7 @@
 //! is replaced as a whole still has elements that changed and others that did not. As many changes come out as the
 //! objects have; whoever shows them sets the bound.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::field_path::{FieldPath, FieldPattern, PatternStep, Step, key_text};
@@ -212,11 +212,8 @@ impl<'a> Walk<'a, '_> {
     fn lists(&mut self, old: Option<&'a Node>, new: Option<&'a Node>, place: &Place<'_>) {
         let items = |side: Option<&'a Node>| side.map(Node::items).unwrap_or_default();
         let (before, after) = (items(old), items(new));
-        let known = self
-            .keys
-            .keys(&self.path)
-            .filter(|keys| identify(before, keys).zip(identify(after, keys)).is_some());
-        let Some(keys) = known.or_else(|| guess(before, after)) else {
+        let known = self.keys.keys(&self.path).and_then(|keys| Identified::by(keys, before, after));
+        let Some(Identified { keys, old_ids, new_ids }) = known.or_else(|| guess(before, after)) else {
             if before.len() == after.len() || !place.is_whole() {
                 for n in 0..before.len().max(after.len()) {
                     self.step(Step::Index(n), n, before.get(n), after.get(n), place);
@@ -227,9 +224,6 @@ impl<'a> Walk<'a, '_> {
             return;
         };
         let found = self.changes.len();
-        let (Some(old_ids), Some(new_ids)) = (identify(before, &keys), identify(after, &keys)) else {
-            return;
-        };
         let step_of = |id: &[Arc<str>]| Step::Element(keys.iter().cloned().zip(id.iter().cloned()).collect());
         let position: HashMap<&[Arc<str>], usize> =
             new_ids.iter().enumerate().map(|(n, id)| (&**id, n)).collect();
@@ -239,8 +233,8 @@ impl<'a> Walk<'a, '_> {
             order.extend(at);
             self.step(step_of(id), n, Some(&before[n]), at.map(|at| &after[at]), place);
         }
-        let old_ids: std::collections::HashSet<&[Arc<str>]> = old_ids.iter().map(|id| &**id).collect();
-        for (n, id) in new_ids.iter().enumerate().filter(|(_, id)| !old_ids.contains(&***id)) {
+        let known: HashSet<&[Arc<str>]> = old_ids.iter().map(|id| &**id).collect();
+        for (n, id) in new_ids.iter().enumerate().filter(|(_, id)| !known.contains(&***id)) {
             self.step(step_of(id), n, None, Some(&after[n]), place);
         }
         // Of some lists the order matters, and there is no telling of which.
@@ -255,16 +249,28 @@ fn identify(items: &[Node], keys: &[Arc<str>]) -> Option<Vec<Vec<Arc<str>>>> {
     let id =
         |item: &Node| keys.iter().map(|key| item.get(key).and_then(key_text)).collect::<Option<Vec<_>>>();
     let ids = items.iter().map(id).collect::<Option<Vec<_>>>()?;
-    let distinct: std::collections::HashSet<&Vec<Arc<str>>> = ids.iter().collect();
+    let distinct: HashSet<&Vec<Arc<str>>> = ids.iter().collect();
     (distinct.len() == ids.len()).then_some(ids)
 }
 
-fn guess(old: &[Node], new: &[Node]) -> Option<Vec<Arc<str>>> {
+/// The elements of two lists, by keys that all of them have.
+struct Identified {
+    keys: Vec<Arc<str>>,
+    old_ids: Vec<Vec<Arc<str>>>,
+    new_ids: Vec<Vec<Arc<str>>>,
+}
+
+impl Identified {
+    fn by(keys: Vec<Arc<str>>, old: &[Node], new: &[Node]) -> Option<Self> {
+        let (old_ids, new_ids) = (identify(old, &keys)?, identify(new, &keys)?);
+        Some(Self { keys, old_ids, new_ids })
+    }
+}
+
+fn guess(old: &[Node], new: &[Node]) -> Option<Identified> {
     let first = old.first().or(new.first())?;
-    let usual = USUAL_KEYS.iter().filter(|keys| keys.iter().all(|key| first.get(key).is_some()));
-    usual
-        .map(|keys| keys.iter().map(|key| Arc::from(*key)).collect::<Vec<Arc<str>>>())
-        .find(|keys| identify(old, keys).is_some() && identify(new, keys).is_some())
+    let mut usual = USUAL_KEYS.iter().filter(|keys| keys.iter().all(|key| first.get(key).is_some()));
+    usual.find_map(|keys| Identified::by(keys.iter().map(|key| Arc::from(*key)).collect(), old, new))
 }
 
 #[cfg(test)]

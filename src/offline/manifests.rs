@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::input::Source;
 use super::kinds::{by_kind, guess_plural};
+use super::schemas::Defined;
 use super::{InputError, Item, items};
 use crate::core::paths::Paths;
 use crate::core::project::{ProjectedObject, Projection};
@@ -176,15 +177,12 @@ impl Kinds {
         let (api_version, kind) = (text(&["apiVersion"]), text(&["kind"]));
         let (group, _) = group_of(&api_version);
         if (group, kind.as_str()) == ("apiextensions.k8s.io", "CustomResourceDefinition") {
-            let defined = (text(&["spec", "group"]), text(&["spec", "names", "kind"]));
-            let namespaced = text(&["spec", "scope"]) != "Cluster";
+            let Defined { group, kind, plural, namespaced, definition, .. } = Defined::read(tree);
             // One that the API server would refuse says nothing.
-            if let Ok(definition) = serde_json::from_value::<Definition>(tree.to_json()) {
-                for (version, schema) in definition.versions() {
-                    self.schemas.insert(&defined.0, version, &defined.1, Arc::new(schema));
-                }
+            for (version, schema) in definition.iter().flat_map(Definition::versions) {
+                self.schemas.insert(&group, version, &kind, Arc::new(schema));
             }
-            self.defined.insert(defined, (text(&["spec", "names", "plural"]), namespaced));
+            self.defined.insert((group, kind), (plural, namespaced));
         }
         if !text(&["metadata", "namespace"]).is_empty() {
             self.namespaced.insert((group.to_owned(), kind));

@@ -1,4 +1,4 @@
-//! The schemas that CustomResourceDefinitions among the manifests give.
+//! What CustomResourceDefinitions among the manifests say of their kinds.
 
 use std::sync::Arc;
 
@@ -8,15 +8,37 @@ use super::input::Source;
 use super::{InputError, items};
 use crate::core::policy::{CompiledPolicy, Selection};
 use crate::core::schema::{Definition, Schema};
+use crate::yaml::Tree;
 
-/// One definition: the kind, and its versions.
+/// One definition.
 #[derive(Debug)]
 pub struct Defined {
-    group: String,
-    kind: String,
-    /// Those that are served, the preferred one first as far as the definition tells.
+    pub(super) group: String,
+    pub(super) kind: String,
+    pub(super) plural: String,
+    pub(super) namespaced: bool,
+    /// Versions that are served, the preferred one first as far as the definition tells.
     served: Vec<String>,
-    definition: Definition,
+    /// The schemas, or why they cannot be read.
+    pub(super) definition: Result<Definition, String>,
+}
+
+impl Defined {
+    /// Reads an object whose kind is CustomResourceDefinition.
+    pub(super) fn read(tree: &Tree) -> Self {
+        let json = tree.to_json();
+        let text = |path: &[&str]| tree.str_at(path).unwrap_or_default().to_owned();
+        let versions = json["spec"]["versions"].as_array().into_iter().flatten();
+        let served = versions.filter(|version| version["served"] != false);
+        Self {
+            group: text(&["spec", "group"]),
+            kind: text(&["spec", "names", "kind"]),
+            plural: text(&["spec", "names", "plural"]),
+            namespaced: text(&["spec", "scope"]) != "Cluster",
+            served: served.filter_map(|version| version["name"].as_str().map(str::to_owned)).collect(),
+            definition: Definition::deserialize(&json).map_err(|error| error.to_string()),
+        }
+    }
 }
 
 /// Reads the definitions in `sources`; whatever else is there is left alone.
@@ -24,38 +46,20 @@ pub struct Defined {
 /// # Errors
 /// Texts that cannot be read, and definitions that are none.
 pub fn read(sources: &[Source]) -> Result<Vec<Defined>, Vec<InputError>> {
-    let (mut defined, mut errors) = (Vec::new(), Vec::new());
+    let (mut all, mut errors) = (Vec::new(), Vec::new());
     for source in sources {
-        let found = match items(source) {
-            Ok(found) => found,
+        match items(source) {
+            Ok(found) => all.extend(found),
+            Err(error) => errors.push(error),
+        }
+    }
+    let mut defined = Vec::new();
+    for item in all.iter().filter(|item| item.tree.str_at(&["kind"]) == Some("CustomResourceDefinition")) {
+        let found = Defined::read(&item.tree);
+        match &found.definition {
+            Ok(_) => defined.push(found),
             Err(error) => {
-                errors.push(error);
-                continue;
-            }
-        };
-        for item in
-            found.iter().filter(|item| item.tree.str_at(&["kind"]) == Some("CustomResourceDefinition"))
-        {
-            let json = item.tree.to_json();
-            let text = |path: &[&str]| item.tree.str_at(path).unwrap_or_default().to_owned();
-            let versions = json["spec"]["versions"].as_array().cloned().unwrap_or_default();
-            let served = versions
-                .iter()
-                .filter(|version| version["served"] != false)
-                .filter_map(|version| version["name"].as_str().map(str::to_owned))
-                .collect();
-            match Definition::deserialize(&json) {
-                Ok(definition) => defined.push(Defined {
-                    group: text(&["spec", "group"]),
-                    kind: text(&["spec", "names", "kind"]),
-                    served,
-                    definition,
-                }),
-                Err(error) => {
-                    errors.push(
-                        item.error(item.tree.at, format!("this is no CustomResourceDefinition: {error}")),
-                    );
-                }
+                errors.push(item.error(item.tree.at, format!("this is no CustomResourceDefinition: {error}")))
             }
         }
     }
@@ -71,5 +75,5 @@ fn of_selection(selection: &Selection, defined: &[Defined]) -> Option<Schema> {
     let target = &selection.target;
     let found = defined.iter().find(|found| found.group == target.group && found.kind == target.kind)?;
     let version = target.version.as_ref().or(found.served.first())?;
-    found.definition.version(version)
+    found.definition.as_ref().ok()?.version(version)
 }

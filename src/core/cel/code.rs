@@ -5,10 +5,9 @@
 
 use std::sync::Arc;
 
-use super::libraries::Overload;
+use super::libraries::DeclaredOverload;
 use super::operators::{Arithmetic, Order};
 use super::scope::Root;
-use super::types::Type;
 use super::value::Value;
 
 /// A part of an expression.
@@ -83,22 +82,9 @@ pub(super) struct Call {
     /// The name of the function.
     pub(super) name: &'static str,
     /// What may be called, in the order in which it is tried: what the types at compile time leave.
-    pub(super) candidates: Vec<Candidate>,
+    pub(super) candidates: Vec<&'static DeclaredOverload>,
     /// The value it is called on first.
     pub(super) args: Vec<Code>,
-}
-
-/// An overload, and what it takes.
-#[derive(Clone)]
-pub(super) struct Candidate {
-    pub(super) takes: Arc<[Type]>,
-    pub(super) overload: &'static Overload,
-}
-
-impl std::fmt::Debug for Candidate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.overload.signature)
-    }
 }
 
 /// A loop over a list or over the keys of a map.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::MAX_TOTAL_DEPTH;
 use super::check::{self, Checked};
 use super::code::Code;
 use super::error::{CompileError, Position, Text};
@@ -13,7 +14,6 @@ use super::scope::{Root, Roots, Scope};
 use super::shape;
 use super::stack::with_large_stack;
 use super::types::Type;
-use super::{MAX_DEPTH, MAX_TOTAL_DEPTH};
 
 const MAX_KIND: usize = 120;
 /// How many operations deep the step into a variable counts: what it needs of the stack.
@@ -121,7 +121,7 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
         return Err(fault);
     }
     check_result(&checked.result, want, at)?;
-    let depth = MAX_DEPTH.min(depth_of(&checked.code))
+    let depth = depth_of(&checked.code)
         + checked
             .variables
             .iter()
@@ -134,7 +134,7 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
     let mut variables: Vec<String> =
         checked.variables.iter().map(|place| scope.variable_name(*place).to_owned()).collect();
     variables.sort();
-    let (reads, traced) = reads::trace(&checked.code, &scope.traced());
+    let (reads, traced) = reads::trace(&checked.code, scope);
     let compiled = Compiled {
         source: source.to_owned(),
         code: checked.code,

@@ -44,13 +44,12 @@ impl Cost {
     pub(super) fn of(self, args: &[Value<'_>]) -> u64 {
         match self {
             Self::Traverse => args.first().map_or(1, traversal),
-            _ => self.of_sizes(&args.iter().map(Value::size).collect::<Vec<_>>()),
+            _ => self.of_sizes(|n| args.get(n).map_or(1, Value::size)),
         }
     }
 
-    /// The cost of a call with arguments of these sizes.
-    pub(super) fn of_sizes(self, sizes: &[u64]) -> u64 {
-        let size = |n: usize| sizes.get(n).copied().unwrap_or(1);
+    /// The cost of a call whose arguments have these sizes, by position.
+    pub(super) fn of_sizes(self, size: impl Fn(usize) -> u64) -> u64 {
         match self {
             Self::Fixed(cost) => cost,
             Self::Read { arg, times } => tenth(size(arg).saturating_mul(times)),

@@ -81,9 +81,13 @@ fn call_cost(call: &Call, sizes: Sizes) -> u64 {
                 _ => 1,
             })
             .collect();
-        cost.of_sizes(&args)
+        cost.of_sizes(|n| args.get(n).copied().unwrap_or(1))
     };
-    call.candidates.iter().map(|candidate| of(candidate.overload.cost, &candidate.takes)).max().unwrap_or(1)
+    call.candidates
+        .iter()
+        .map(|candidate| of(candidate.overload.cost, &candidate.signature.args))
+        .max()
+        .unwrap_or(1)
 }
 
 /// How large the value of `code` may be.

@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::code::{Call, Candidate, Code, Entry};
+use super::code::{Call, Code, Entry};
 use super::compile::Program;
 use super::cost::{self, Meter};
 use super::error::{EvalError, Text};
 use super::fault::Fault;
+use super::libraries::DeclaredOverload;
 use super::operators::{self, Arithmetic};
 use super::scope::Root;
 use super::value::{Key, Map, Value};
@@ -393,8 +394,8 @@ impl<'a> Run<'_, 'a> {
             args.push(self.eval(arg)?);
         }
         // A regular expression that stands in the source is prepared.
-        let takes = |candidate: &&Candidate| {
-            let mut each = candidate.takes.iter().zip(&args).enumerate();
+        let takes = |candidate: &&&DeclaredOverload| {
+            let mut each = candidate.signature.args.iter().zip(&args).enumerate();
             each.all(|(n, (wanted, arg))| {
                 arg.fits(wanted) || (candidate.overload.pattern == Some(n) && matches!(arg, Value::Opaque(_)))
             })

@@ -18,15 +18,10 @@ impl Fault {
         EvalError::Failed { reason: Text::bounded(reason.as_ref(), 200) }.into()
     }
 
-    /// No form of the operator or function `name` takes values of these types.
+    /// No form of the operator or function `name`, as people write it, takes values of these types.
     pub(super) fn no_such_overload(name: &str, args: &[Value<'_>]) -> Self {
         let types: Vec<&str> = args.iter().map(Value::describe).collect();
-        let symbol = match name {
-            "@in" => "in",
-            "_[_]" | "_[?_]" => "[]",
-            name => name.trim_matches('_'),
-        };
-        Self::new(format!("no such overload: `{symbol}` does not take {}", types.join(" and ")))
+        Self::new(format!("no such overload: `{name}` does not take {}", types.join(" and ")))
     }
 }
 

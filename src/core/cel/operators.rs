@@ -41,10 +41,10 @@ impl Order {
 
     fn symbol(self) -> &'static str {
         match self {
-            Self::Less => "_<_",
-            Self::LessOrEqual => "_<=_",
-            Self::Greater => "_>_",
-            Self::GreaterOrEqual => "_>=_",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
         }
     }
 }
@@ -52,11 +52,11 @@ impl Order {
 impl Arithmetic {
     fn symbol(self) -> &'static str {
         match self {
-            Self::Add => "_+_",
-            Self::Subtract => "_-_",
-            Self::Multiply => "_*_",
-            Self::Divide => "_/_",
-            Self::Modulo => "_%_",
+            Self::Add => "+",
+            Self::Subtract => "-",
+            Self::Multiply => "*",
+            Self::Divide => "/",
+            Self::Modulo => "%",
         }
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn equal(a: &Value<'_>, b: &Value<'_>, meter: &mut Meter) -> Result<b
         (Value::Opaque(a), Value::Opaque(b)) if a.type_name() == b.type_name() => a.equals(&**b),
         // As Kubernetes' libraries do.
         (Value::Opaque(_), Value::Null) => false,
-        (Value::Opaque(_), _) => return Err(Fault::no_such_overload("_==_", &[a.clone(), b.clone()])),
+        (Value::Opaque(_), _) => return Err(Fault::no_such_overload("==", &[a.clone(), b.clone()])),
         _ => numbers(a, b) == Some(Some(Ordering::Equal)),
     })
 }
@@ -164,8 +164,16 @@ pub(super) fn calculate<'a>(
 ) -> Result<Value<'a>, Fault> {
     use Arithmetic::{Add, Divide, Modulo, Multiply, Subtract};
     match (operator, a, b) {
-        (_, Value::Int(a), Value::Int(b)) => int(operator, *a, *b).map(Value::Int),
-        (_, Value::Uint(a), Value::Uint(b)) => uint(operator, *a, *b).map(Value::Uint),
+        (_, Value::Int(a), Value::Int(b)) => {
+            let by =
+                [i64::checked_add, i64::checked_sub, i64::checked_mul, i64::checked_div, i64::checked_rem];
+            whole(operator, *a, *b, by, "integer overflow").map(Value::Int)
+        }
+        (_, Value::Uint(a), Value::Uint(b)) => {
+            let by =
+                [u64::checked_add, u64::checked_sub, u64::checked_mul, u64::checked_div, u64::checked_rem];
+            whole(operator, *a, *b, by, "unsigned integer overflow").map(Value::Uint)
+        }
         (Add, Value::Double(a), Value::Double(b)) => Ok(Value::Double(a + b)),
         (Subtract, Value::Double(a), Value::Double(b)) => Ok(Value::Double(a - b)),
         (Multiply, Value::Double(a), Value::Double(b)) => Ok(Value::Double(a * b)),
@@ -196,30 +204,26 @@ pub(super) fn calculate<'a>(
     }
 }
 
-fn int(operator: Arithmetic, a: i64, b: i64) -> Result<i64, Fault> {
+/// Calculates with whole numbers of one type. `by` has what adds, subtracts, multiplies, divides and leaves the rest.
+fn whole<T: Copy + Default + PartialEq>(
+    operator: Arithmetic,
+    a: T,
+    b: T,
+    by: [fn(T, T) -> Option<T>; 5],
+    overflow: &str,
+) -> Result<T, Fault> {
+    let [add, subtract, multiply, divide, rest] = by;
+    let zero = b == T::default();
     let result = match operator {
-        Arithmetic::Add => a.checked_add(b),
-        Arithmetic::Subtract => a.checked_sub(b),
-        Arithmetic::Multiply => a.checked_mul(b),
-        Arithmetic::Divide if b == 0 => return Err(Fault::new("division by zero")),
-        Arithmetic::Modulo if b == 0 => return Err(Fault::new("modulus by zero")),
-        Arithmetic::Divide => a.checked_div(b),
-        Arithmetic::Modulo => a.checked_rem(b),
+        Arithmetic::Add => add(a, b),
+        Arithmetic::Subtract => subtract(a, b),
+        Arithmetic::Multiply => multiply(a, b),
+        Arithmetic::Divide if zero => return Err(Fault::new("division by zero")),
+        Arithmetic::Modulo if zero => return Err(Fault::new("modulus by zero")),
+        Arithmetic::Divide => divide(a, b),
+        Arithmetic::Modulo => rest(a, b),
     };
-    result.ok_or_else(|| Fault::new("integer overflow"))
-}
-
-fn uint(operator: Arithmetic, a: u64, b: u64) -> Result<u64, Fault> {
-    let result = match operator {
-        Arithmetic::Add => a.checked_add(b),
-        Arithmetic::Subtract => a.checked_sub(b),
-        Arithmetic::Multiply => a.checked_mul(b),
-        Arithmetic::Divide if b == 0 => return Err(Fault::new("division by zero")),
-        Arithmetic::Modulo if b == 0 => return Err(Fault::new("modulus by zero")),
-        Arithmetic::Divide => a.checked_div(b),
-        Arithmetic::Modulo => a.checked_rem(b),
-    };
-    result.ok_or_else(|| Fault::new("unsigned integer overflow"))
+    result.ok_or_else(|| Fault::new(overflow))
 }
 
 /// A point in time, if CEL has it.
@@ -238,7 +242,7 @@ pub(super) fn negate<'a>(value: &Value<'a>) -> Result<Value<'a>, Fault> {
         Value::Duration(d) => {
             d.checked_neg().map(Value::Duration).ok_or_else(|| Fault::new("duration overflow"))
         }
-        other => Err(Fault::no_such_overload("-_", std::slice::from_ref(other))),
+        other => Err(Fault::no_such_overload("-", std::slice::from_ref(other))),
     }
 }
 
@@ -257,7 +261,7 @@ pub(super) fn within<'a>(element: &Value<'a>, whole: &Value<'a>, meter: &mut Met
             meter.charge(lookup_cost(map))?;
             Ok(map.get(element).is_some())
         }
-        _ => Err(Fault::no_such_overload("@in", &[element.clone(), whole.clone()])),
+        _ => Err(Fault::no_such_overload("in", &[element.clone(), whole.clone()])),
     }
 }
 
@@ -273,7 +277,7 @@ pub(super) fn index<'a>(whole: &Value<'a>, key: &Value<'a>, meter: &mut Meter) -
             meter.charge(lookup_cost(map))?;
             map.get(key).ok_or_else(|| EvalError::NoSuchKey { key: None }.into())
         }
-        _ => Err(Fault::no_such_overload("_[_]", &[whole.clone(), key.clone()])),
+        _ => Err(Fault::no_such_overload("[]", &[whole.clone(), key.clone()])),
     }
 }
 

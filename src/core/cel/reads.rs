@@ -6,7 +6,7 @@
 //! same message as judging the object.
 
 use super::code::{Body, Call, Code, Loop};
-use super::scope::Root;
+use super::scope::{Root, Scope};
 use super::types::Type;
 use super::value::Value;
 use crate::core::paths::{Keep, Paths, Step};
@@ -51,9 +51,9 @@ pub(super) struct Traced {
     within: Option<Box<Traced>>,
 }
 
-/// What an expression reads, and what its value may be. `variables` has the same of those before it.
-pub(super) fn trace(code: &Code, variables: &[(Reads, Traced)]) -> (Reads, Traced) {
-    let mut walk = Walk { reads: Reads::default(), variables, locals: Vec::new() };
+/// What an expression reads, and what its value may be.
+pub(super) fn trace(code: &Code, scope: &Scope) -> (Reads, Traced) {
+    let mut walk = Walk { reads: Reads::default(), scope, locals: Vec::new() };
     let value = walk.visit(code);
     // Whether it is what is wanted shows in its type.
     walk.look(&value);
@@ -62,7 +62,7 @@ pub(super) fn trace(code: &Code, variables: &[(Reads, Traced)]) -> (Reads, Trace
 
 struct Walk<'w> {
     reads: Reads,
-    variables: &'w [(Reads, Traced)],
+    scope: &'w Scope,
     locals: Vec<Traced>,
 }
 
@@ -74,7 +74,7 @@ impl Walk<'_> {
                 Traced { origins: vec![Origin { root: *root, path: Vec::new() }], within: None }
             }
             Code::Local(slot) => self.locals.get(*slot).cloned().unwrap_or_default(),
-            Code::Variable(place) => match self.variables.get(*place) {
+            Code::Variable(place) => match self.scope.traced(*place) {
                 Some((reads, value)) => {
                     self.reads.add(reads);
                     value.clone()
@@ -248,7 +248,7 @@ impl Walk<'_> {
             _ => {}
         }
         for (n, arg) in args.iter().enumerate() {
-            let needs = call.candidates.iter().filter_map(|candidate| candidate.takes.get(n));
+            let needs = call.candidates.iter().filter_map(|candidate| candidate.signature.args.get(n));
             if needs.clone().all(is_scalar) {
                 continue;
             }
@@ -396,13 +396,7 @@ fn is_plain(code: &Code) -> bool {
         | Code::In { .. }
         | Code::Negate(_)
         | Code::Root(Root::Now) => true,
-        Code::Call(call) => call.candidates.iter().all(|candidate| {
-            let result = candidate.overload.signature.rsplit("-> ").next().unwrap_or_default();
-            matches!(
-                result,
-                "bool" | "int" | "uint" | "double" | "string" | "bytes" | "timestamp" | "duration"
-            )
-        }),
+        Code::Call(call) => call.candidates.iter().all(|candidate| is_scalar(&candidate.signature.result)),
         _ => false,
     }
 }

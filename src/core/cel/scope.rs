@@ -131,9 +131,9 @@ impl Scope {
         self.variables.get(place).map_or("", |known| &known.name)
     }
 
-    /// What the variables read, in the order of declaration.
-    pub(super) fn traced(&self) -> Vec<(Reads, Traced)> {
-        self.variables.iter().map(|known| known.traced.clone()).collect()
+    /// What a variable reads, and what its value may be a part of.
+    pub(super) fn traced(&self, place: usize) -> Option<&(Reads, Traced)> {
+        self.variables.get(place).map(|known| &known.traced)
     }
 
     /// How deep evaluating the variable goes.

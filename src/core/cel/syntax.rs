@@ -76,10 +76,6 @@ fn message(raw: &str) -> String {
         return format!("`{word}` is a reserved word of CEL and cannot be a name");
     }
     match raw {
-        "invalid argument to has() macro" => "has() wants a field, as in has(object.spec.field)".to_owned(),
-        "argument must be a simple name" => {
-            "the first argument must be a name, as in list.all(x, …)".to_owned()
-        }
         "invalid int literal" | "invalid uint literal" => "this number does not fit into 64 bits".to_owned(),
         _ if raw.starts_with("Incomplete ") || raw.starts_with("No `") => {
             "the expression is incomplete".to_owned()

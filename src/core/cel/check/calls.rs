@@ -1,14 +1,12 @@
 //! Calls: operators, functions of the libraries, and which of their forms fit.
 
-use std::sync::Arc;
-
 use cel::common::ast::{CallExpr, Expr, IdedExpr, LiteralValue, operators as op};
 
-use super::super::code::{Call, Candidate, Code};
+use super::super::code::{Call, Code};
 use super::super::cost::Meter;
 use super::super::error::{CompileError, Position, Text};
 use super::super::fault::Fault;
-use super::super::libraries::{self, Declared, Overload, Signature};
+use super::super::libraries::{self, Declared, DeclaredOverload, Signature};
 use super::super::types::{Form, Type};
 use super::super::value::Value;
 use super::operators::{self, symbol};
@@ -87,7 +85,7 @@ impl Checker<'_> {
         if let Some(result) = self.field_by_key(name, &codes, &types, at) {
             return (assemble(name, codes), result);
         }
-        let fitting = self.fitting(signatures, &types).map(|(_, result)| result);
+        let fitting = self.fitting(signatures, |known| known, &types).map(|(_, result)| result);
         let Some(result) = fitting.or_else(|| self.works_nevertheless(name, &types)) else {
             let got = self.listed(&types, " and ");
             return self.fault(CompileError::WrongTypes {
@@ -154,11 +152,17 @@ impl Checker<'_> {
         }
     }
 
-    /// Which of the signatures take these arguments, and what comes out.
-    fn fitting(&mut self, signatures: &[Signature], args: &[Type]) -> Option<(Vec<usize>, Type)> {
+    /// Which of the forms take these arguments, and what comes out.
+    fn fitting<'f, F>(
+        &mut self,
+        forms: impl IntoIterator<Item = &'f F>,
+        signature_of: impl Fn(&'f F) -> &'f Signature,
+        args: &[Type],
+    ) -> Option<(Vec<&'f F>, Type)> {
         let mut fitting = Vec::new();
         let mut result: Option<Type> = None;
-        for (n, signature) in signatures.iter().enumerate() {
+        for form in forms {
+            let signature = signature_of(form);
             if signature.args.len() != args.len() {
                 continue;
             }
@@ -168,7 +172,7 @@ impl Checker<'_> {
             if !self.types.assign_all(args, &wanted) {
                 continue;
             }
-            fitting.push(n);
+            fitting.push(form);
             let instance = self.types.instantiate(&signature.result, first);
             let own = self.types.resolve(&instance);
             result = Some(match result {
@@ -206,7 +210,7 @@ impl Checker<'_> {
             }
         }
         // Of a call with a regular expression that one counts.
-        let literal = match declared.overloads.iter().find_map(|(_, overload)| overload.pattern) {
+        let literal = match declared.overloads.iter().find_map(|form| form.overload.pattern) {
             Some(pattern) => args.get(pattern).is_some_and(|arg| is_literal(arg)),
             None => args.iter().all(|arg| is_literal(arg)),
         };
@@ -224,20 +228,10 @@ impl Checker<'_> {
         literal: bool,
         at: Position,
     ) -> Part {
-        let styled: Vec<(Signature, &'static Overload)> = declared
-            .overloads
-            .iter()
-            .filter(|(signature, _)| signature.member == member)
-            .map(|(signature, overload)| (signature.clone(), *overload))
-            .collect();
-        let signatures: Vec<Signature> = styled.iter().map(|(signature, _)| signature.clone()).collect();
-        let Some((fitting, result)) = self.fitting(&signatures, types) else {
-            return self.wrong_call(declared, &signatures, types, member, at);
+        let forms = declared.overloads.iter().filter(|form| form.signature.member == member);
+        let Some((candidates, result)) = self.fitting(forms, |form| &form.signature, types) else {
+            return self.wrong_call(declared, types, member, at);
         };
-        let candidates: Vec<Candidate> = fitting
-            .into_iter()
-            .map(|n| Candidate { takes: Arc::from(styled[n].0.args.as_slice()), overload: styled[n].1 })
-            .collect();
         if let Err(reason) = prepare_pattern(&candidates, &mut args)
             && literal
         {
@@ -253,16 +247,11 @@ impl Checker<'_> {
         }
     }
 
-    fn wrong_call(
-        &mut self,
-        declared: &Declared,
-        signatures: &[Signature],
-        types: &[Type],
-        member: bool,
-        at: Position,
-    ) -> Part {
+    fn wrong_call(&mut self, declared: &Declared, types: &[Type], member: bool, at: Position) -> Part {
         let name = Text::word(declared.name);
-        let same_count = signatures.iter().any(|signature| signature.args.len() == types.len());
+        let signatures = declared.overloads.iter().map(|form| &form.signature);
+        let mut styled = signatures.filter(|signature| signature.member == member);
+        let same_count = styled.any(|signature| signature.args.len() == types.len());
         if same_count {
             let got = self.listed(types, if member { " with " } else { " and " });
             return self.fault(CompileError::WrongTypes { name, got: Text::bounded(&got, MAX_LISTING), at });
@@ -270,7 +259,7 @@ impl Checker<'_> {
         let usage: Vec<&str> = declared
             .overloads
             .iter()
-            .map(|(_, overload)| overload.signature.split(" ->").next().unwrap_or_default())
+            .map(|form| form.overload.signature.split(" ->").next().unwrap_or_default())
             .collect();
         let usage = Text::bounded(&usage.join(" or "), MAX_LISTING);
         self.fault(CompileError::WrongCall { name, at, usage })
@@ -347,12 +336,12 @@ fn made(code: &Code) -> Option<Result<Value<'static>, Fault>> {
 }
 
 /// Prepares a regular expression that is constant.
-fn prepare_pattern(candidates: &[Candidate], args: &mut [Code]) -> Result<(), String> {
+fn prepare_pattern(candidates: &[&DeclaredOverload], args: &mut [Code]) -> Result<(), String> {
     let at = candidates.iter().find_map(|candidate| candidate.overload.pattern);
     if let Some(arg) = at.and_then(|at| args.get_mut(at))
         && let Code::Constant(Value::Str(pattern)) = arg
     {
-        *arg = Code::Constant(libraries::prepare_pattern(pattern)?);
+        *arg = Code::Constant(libraries::regex::prepare(pattern)?);
     }
     Ok(())
 }

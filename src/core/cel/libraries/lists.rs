@@ -199,7 +199,7 @@ fn order(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
     let of_one_type =
         std::mem::discriminant(a) == std::mem::discriminant(b) && !matches!(a, Value::Double(_));
     // Comparing is asked only for what can be compared: a fault is slow to make.
-    if of_one_type || (is_number(a) && is_number(b)) { compare("_<_", a, b).ok() } else { None }
+    if of_one_type || (is_number(a) && is_number(b)) { compare("<", a, b).ok() } else { None }
 }
 
 fn is_sorted<'a>(args: &[Value<'a>], _: &mut Meter) -> Result<Value<'a>, Fault> {

@@ -119,7 +119,19 @@ pub(super) type Run = for<'a> fn(&[Value<'a>], &mut Meter) -> Result<Value<'a>, 
 /// A function as the checker wants it.
 pub(super) struct Declared {
     pub(super) name: &'static str,
-    pub(super) overloads: Vec<(Signature, &'static Overload)>,
+    pub(super) overloads: Vec<DeclaredOverload>,
+}
+
+/// An overload whose signature is read.
+pub(super) struct DeclaredOverload {
+    pub(super) signature: Signature,
+    pub(super) overload: &'static Overload,
+}
+
+impl std::fmt::Debug for DeclaredOverload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.overload.signature)
+    }
 }
 
 static DECLARED: LazyLock<BTreeMap<&'static str, Declared>> = LazyLock::new(|| {
@@ -129,10 +141,10 @@ static DECLARED: LazyLock<BTreeMap<&'static str, Declared>> = LazyLock::new(|| {
             .entry(function.name)
             .or_insert_with(|| Declared { name: function.name, overloads: Vec::new() });
         // A test reads every signature: none is left out here.
-        let overloads = function.overloads.iter();
-        entry
-            .overloads
-            .extend(overloads.filter_map(|o| Some((Signature::parse(function.name, o.signature)?, o))));
+        entry.overloads.extend(function.overloads.iter().filter_map(|overload| {
+            let signature = Signature::parse(function.name, overload.signature)?;
+            Some(DeclaredOverload { signature, overload })
+        }));
     }
     declared
 });
@@ -153,14 +165,6 @@ pub(super) fn is_namespace(name: &str) -> bool {
         .into_iter()
         .chain(names().filter_map(|known| known.split_once('.').map(|(first, _)| first)))
         .any(|n| n == name)
-}
-
-/// A regular expression that is written out, ready to be matched.
-///
-/// # Errors
-/// Why it is not one.
-pub(super) fn prepare_pattern(pattern: &str) -> Result<Value<'static>, String> {
-    regex::prepare(pattern)
 }
 
 /// Types that expressions may write by name, as in `type(x) == net.IP`.

@@ -119,7 +119,7 @@ pub(super) fn with<'a>(
     meter.charge(translated.weight.saturating_mul(COMPILING_STATE))?;
     let compiled = compile(pattern, &translated).map_err(Fault::new)?;
     // What was charged is for its length; it may be heavier.
-    let cost = |size| Cost::Match.of_sizes(&[text.len() as u64, size]);
+    let cost = |size| Cost::Match.of_sizes(|n| if n == 0 { text.len() as u64 } else { size });
     meter.charge(cost(compiled.size) - cost(pattern.len() as u64))?;
     run(&compiled.regex, meter)
 }

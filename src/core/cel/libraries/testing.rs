@@ -3,6 +3,7 @@
 use super::super::cost::Meter;
 use super::super::fault::Fault;
 use super::super::value::Value;
+use super::DeclaredOverload;
 
 /// What a call gives.
 pub(super) fn call<'a>(name: &str, args: &[Value<'a>]) -> Result<Value<'a>, Fault> {
@@ -14,11 +15,11 @@ pub(super) fn charged<'a>(name: &str, args: &[Value<'a>]) -> (Result<Value<'a>, 
     let budget = 1_000_000_000;
     let mut meter = Meter::new(budget);
     let overloads = super::find(name).map_or(&[][..], |declared| &declared.overloads);
-    let fitting = overloads.iter().find(|(signature, _)| {
+    let fitting = overloads.iter().find(|DeclaredOverload { signature, .. }| {
         signature.args.len() == args.len() && signature.args.iter().zip(args).all(|(t, arg)| arg.fits(t))
     });
     let result = match fitting {
-        Some((_, overload)) => {
+        Some(DeclaredOverload { overload, .. }) => {
             meter.charge(overload.cost.of(args)).and_then(|()| (overload.run)(args, &mut meter))
         }
         None => Err(Fault::no_such_overload(name, args)),

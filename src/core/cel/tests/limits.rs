@@ -14,6 +14,7 @@ fn length_is_counted_in_characters_before_anything_else() {
     assert_eq!(refusal(&format!("{longest} "), Want::Bool), message);
     assert!(refusal(&"\u{1}".repeat(65_536), Want::Bool).contains("65536 characters"));
     assert!(refusal(&" ".repeat(65_536), Want::Bool).contains("65536 characters"));
+    assert!(refusal(&"1+".repeat(100_000), Want::Bool).contains("200000 characters"));
 }
 
 #[test]
