@@ -18,8 +18,8 @@ use tokio::task::JoinSet;
 
 use crate::cluster::{self, ConnectError};
 use crate::core::event::ObjectEvent;
-use crate::core::paths::Paths;
 use crate::core::project::Projection;
+use crate::core::tree::Node;
 use crate::metrics::Metrics;
 use crate::offline::history::{Event, Header, Line, to_json};
 use crate::watch::board::Health;
@@ -119,8 +119,7 @@ pub async fn run(
     // Dropped at the end, and with it every task.
     let mut watches = JoinSet::new();
     for (at, key) in keys.iter().enumerate() {
-        let projection = Arc::new(Projection::new(Paths::whole(), &key.api_version(), &key.kind));
-        projection.keep_managed_fields();
+        let projection = Arc::new(Projection::whole(&key.api_version(), &key.kind));
         let mouth = Mouth { at, sender: sender.clone() };
         watches.spawn(follow(settings.clone(), key.clone(), projection, Arc::default(), mouth));
     }
@@ -196,7 +195,13 @@ impl State {
                 let mut json = to_json(object.root());
                 if let Some(metadata) = json.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
                     // Beside what rules see: who changed a field is told from them when the history is replayed.
-                    let managed = object.managed_fields().iter().map(to_json).collect();
+                    let managed = object
+                        .managed_fields()
+                        .map(Node::items)
+                        .unwrap_or_default()
+                        .iter()
+                        .map(to_json)
+                        .collect();
                     metadata.insert("managedFields".to_owned(), managed);
                 }
                 Event::Seen { object: json }

@@ -50,6 +50,7 @@ const CORE_CRATES: &[&str] = &[
     "cel",
     "core",
     "crate",
+    "hashbrown",
     "jiff",
     "regex",
     "self",
@@ -60,6 +61,7 @@ const CORE_CRATES: &[&str] = &[
     "strsim",
     "super",
     "thiserror",
+    "uuid",
 ];
 
 /// Words that must not be in files that promise to be pure: no waiting, no client, no clock, no chance.

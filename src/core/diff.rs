@@ -10,6 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::field_path::{FieldPath, FieldPattern, PatternStep, Step, key_text};
+use super::paths::{Keep, Paths};
 use super::secret::LAST_APPLIED;
 use super::tree::Node;
 
@@ -71,9 +72,59 @@ impl FieldScope {
         Self { include, exclude }
     }
 
+    /// The fields that are compared.
+    pub fn compared(&self) -> Paths {
+        self.paths(false)
+    }
+
+    /// The fields that comparing them takes: of elements of lists on the way also what may be their keys, which are
+    /// texts and numbers in the element itself.
+    pub fn needed(&self) -> Paths {
+        self.paths(true)
+    }
+
+    fn paths(&self, with_keys: bool) -> Paths {
+        let mut paths = if self.include.is_empty() { Paths::whole() } else { Paths::NONE };
+        for pattern in &self.include {
+            if let Keep::Some(below) = keep(&pattern.0, with_keys) {
+                paths.add(&below);
+            }
+        }
+        for pattern in &self.exclude {
+            let names = pattern.0.iter().map(|step| match step {
+                PatternStep::One(Step::Field(name)) => Some(&**name),
+                _ => None,
+            });
+            // What is left out of elements is compared first and left out then.
+            if let Some(names) = names.collect::<Option<Vec<&str>>>() {
+                paths.forget(&names);
+            }
+        }
+        paths
+    }
+
     fn tails<'s>(&'s self, patterns: &'s [FieldPattern]) -> Vec<&'s [PatternStep]> {
         patterns.iter().map(|pattern| pattern.0.as_slice()).collect()
     }
+}
+
+/// What a pattern keeps of the value that it starts from.
+fn keep(pattern: &[PatternStep], with_keys: bool) -> Keep {
+    let Some((first, rest)) = pattern.split_first() else {
+        return Keep::All;
+    };
+    let below = keep(rest, with_keys);
+    let mut element = below.clone();
+    if let (true, Keep::Some(element)) = (with_keys, &mut element) {
+        element.add(&Paths::of([], Keep::shape(), Keep::Nothing));
+    }
+    Keep::Some(Box::new(match first {
+        PatternStep::One(Step::Field(name)) => {
+            Paths::of([(Box::from(&**name), below)], Keep::Nothing, Keep::Nothing)
+        }
+        PatternStep::One(Step::Element(_) | Step::Index(_)) => Paths::of([], Keep::Nothing, element),
+        PatternStep::Any => Paths::of([], below, element),
+    }))
 }
 
 /// What is left of the patterns at one place of the tree.

@@ -7,6 +7,7 @@ mod assign;
 mod backlog;
 mod changes;
 mod judge;
+mod plan;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,9 @@ pub use judge::{Facts, Judgement, judge};
 pub use report::{PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;
+use self::changes::Happened;
+use self::judge::Case;
+use self::plan::{Comparison, Plan};
 use self::watches::Watches;
 use super::event::{ObjectEvent, ObjectKey, WatchId};
 use super::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
@@ -29,6 +33,7 @@ use super::ledger::Ledger;
 use super::policy::{CompiledPolicy, PolicySet};
 use super::project::ProjectedObject;
 use super::schema::SchemaSet;
+use super::store::Put;
 
 /// Policies that read `now` are judged again this often, beside every change.
 pub const NOW_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
@@ -49,6 +54,18 @@ pub struct Route {
     pub readers: BTreeSet<Reader>,
     /// Group, version and plural, for `request.resource`.
     pub resource: [Arc<str>; 3],
+    /// How readers are served for whom the watch was not made; the default for all others.
+    pub terms: BTreeMap<Reader, Terms>,
+}
+
+/// How a watch serves a reader.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// From this generation of the projection on, all that the reader needs is kept. Objects of an earlier one say
+    /// nothing to it.
+    pub since: u32,
+    /// Whether the watch is of more than the reader selects, so that the selection's target is applied here.
+    pub select: bool,
 }
 
 /// What is to be judged: always the whole of it, never a difference.
@@ -115,106 +132,110 @@ impl Engine {
             return out;
         };
         match event {
-            ObjectEvent::Relisting => watch.epoch += 1,
-            ObjectEvent::Seen(object) => self.seen(id, object, now, &mut out),
+            ObjectEvent::Relisting => watch.begin_list(),
+            ObjectEvent::Seen(object) => self.seen(id, &object, now, &mut out),
             ObjectEvent::Gone(key) => self.gone(id, &key, now, &mut out),
             ObjectEvent::Synced => {
-                let epoch = watch.epoch;
-                watch.synced = true;
-                let missed: Vec<ObjectKey> = watch
-                    .objects
-                    .iter()
-                    .filter(|(_, kept)| kept.epoch != epoch)
-                    .map(|(key, _)| key.clone())
-                    .collect();
+                let missed = watch.end_list();
+                let plans = watch.plans.clone();
                 missed.iter().for_each(|key| self.gone(id, key, now, &mut out));
                 if self.watches.namespaces == Some(id) {
                     self.queue_for_namespaces(None);
                 }
-                let readers: Vec<Reader> = self
-                    .watches
-                    .by_id
-                    .get(&id)
-                    .map(|w| w.route.readers.iter().cloned().collect())
-                    .unwrap_or_default();
-                for reader in &readers {
-                    self.queue_if_baseline(reader);
-                    self.settle(reader, &mut out);
+                for plan in plans.iter() {
+                    self.queue_if_baseline(plan);
+                    self.settle(&plan.reader, &mut out);
                 }
             }
         }
         out
     }
 
-    fn seen(&mut self, id: WatchId, object: Arc<ProjectedObject>, now: Timestamp, out: &mut Outcome) {
-        let key = object.key();
-        let known =
-            self.watches.by_id.get(&id).and_then(|w| w.objects.get(&key)).map(|kept| kept.object.clone());
-        let another = known.as_ref().is_some_and(|known| known.id().uid != object.id().uid);
-        if another {
-            // Deleted and created again while nobody looked.
-            self.gone(id, &key, now, out);
-        }
-        let before = known.filter(|_| !another);
+    fn seen(&mut self, id: WatchId, object: &ProjectedObject, now: Timestamp, out: &mut Outcome) {
         let Some(watch) = self.watches.by_id.get_mut(&id) else {
             return;
         };
-        watch.keep(key.clone(), object.clone());
         // A first list says what there is, not what came.
-        let is_news = before.is_some() || another || watch.synced;
-        let readers = watch.route.readers.clone();
-        if let Some(before) = before.as_ref().filter(|known| known.fingerprint() == object.fingerprint()) {
-            if object.knows_managers() && !before.knows_managers() {
-                // The same state, and now it is known whose it is.
-                let asks =
-                    |reader: &&Reader| self.policies.get(&reader.policy).is_some_and(|t| t.policy.asks_who());
-                let asking: Vec<&Reader> = readers.iter().filter(asks).collect();
-                asking.into_iter().for_each(|reader| self.judge(reader, id, None, &object, now, out));
+        let was_synced = watch.synced;
+        let plans = watch.plans.clone();
+        let (before, another) = match watch.keep(object) {
+            Put::New => (None, false),
+            Put::Same { managers_known, generation } => {
+                // The same state, and now there is more to say of it: what a reader waited for, or whose it is.
+                let told = object.knows_managers() && !managers_known;
+                let news = |plan: &&Plan| generation < plan.terms.since || (told && plan.policy.asks_who());
+                plans
+                    .iter()
+                    .filter(news)
+                    .for_each(|plan| self.judge(plan, id, Case::Again, object, now, out));
+                return;
             }
-            return;
-        }
-        for reader in &readers {
-            self.judge(reader, id, before.as_deref(), &object, now, out);
-            if is_news {
-                self.judge_change(reader, id, before.as_deref(), Some(&object), now, out);
+            Put::Changed(before) => (Some(before), false),
+            Put::Replaced(before) => {
+                // Deleted and created again while nobody looked.
+                self.departed(id, &before, now, out);
+                (None, true)
             }
-            self.queue_if_baseline(reader);
+        };
+        let is_new = before.is_none() && (another || was_synced);
+        let views = self.watches.by_id.get(&id).map(|watch| watch.views.clone()).unwrap_or_default();
+        let comparison = before.as_ref().map(|before| Comparison::new(&views, before, object));
+        for plan in plans.iter() {
+            match &comparison {
+                // What was kept for others before does not tell what was before.
+                Some(comparison) if comparison.before.generation() >= plan.terms.since => {
+                    self.judge(plan, id, Case::Changed(comparison), object, now, out);
+                    self.judge_change(plan, id, Happened::Changed(comparison), now, out);
+                }
+                _ => {
+                    self.judge(plan, id, Case::Again, object, now, out);
+                    if is_new {
+                        self.judge_change(plan, id, Happened::Came(object), now, out);
+                    }
+                }
+            }
+            self.queue_if_baseline(plan);
         }
         if self.watches.namespaces == Some(id) {
             let relabelled = before.is_none_or(|known| known.labels() != object.labels());
-            self.queue_for_namespace(&key.name, relabelled);
+            self.queue_for_namespace(&object.id().name, relabelled);
         }
     }
 
     fn gone(&mut self, id: WatchId, key: &ObjectKey, now: Timestamp, out: &mut Outcome) {
-        let Some(watch) = self.watches.by_id.get_mut(&id) else {
+        let Some(object) = self.watches.by_id.get_mut(&id).and_then(|watch| watch.drop(key)) else {
             return;
         };
-        let Some(object) = watch.drop(key) else {
+        self.departed(id, &object, now, out);
+    }
+
+    /// An object is no longer there.
+    fn departed(&mut self, id: WatchId, object: &ProjectedObject, now: Timestamp, out: &mut Outcome) {
+        let Some(plans) = self.watches.by_id.get(&id).map(|watch| watch.plans.clone()) else {
             return;
         };
-        for reader in &watch.route.readers.clone() {
-            let Some(tracked) = self.policies.get_mut(&reader.policy) else {
+        for plan in plans.iter() {
+            let Some(tracked) = self.policies.get_mut(&plan.reader.policy) else {
                 continue;
             };
             let uid = object.id().uid.clone();
-            tracked.forget(&reader.selection, uid, Resolution::ObjectGone, &reader.policy, out);
-            self.judge_change(reader, id, Some(&object), None, now, out);
-            self.queue_if_baseline(reader);
+            tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
+            if object.generation() >= plan.terms.since {
+                self.judge_change(plan, id, Happened::Went(object), now, out);
+            }
+            self.queue_if_baseline(plan);
         }
         if self.watches.namespaces == Some(id) {
-            self.watches.remember_departed(object);
-        }
-        // Watches are not in step: a namespace may go before its objects do.
-        if self.watches.namespaces == Some(id) {
-            self.queue_for_namespaces(Some(&key.name));
+            self.watches.remember_departed(object.clone());
+            // Watches are not in step: a namespace may go before its objects do.
+            self.queue_for_namespaces(Some(&object.id().name));
         }
     }
 
     /// The policies that read a watch.
     pub fn readers_of(&self, id: WatchId) -> BTreeSet<PolicyKey> {
-        let readers = self.watches.by_id.get(&id).into_iter().flat_map(|watch| &watch.route.readers);
-        readers.map(|reader| reader.policy.clone()).collect()
+        let plans = self.watches.by_id.get(&id).into_iter().flat_map(|watch| watch.plans.iter());
+        plans.map(|plan| plan.reader.policy.clone()).collect()
     }
 
     /// Those of the policies that read a watch whose rule errors changed since the last call: no transition tells
@@ -227,7 +248,7 @@ impl Engine {
             let tracked = self.policies.get_mut(*policy);
             tracked.is_some_and(|tracked| tracked.ledger.take_errors_changed())
         };
-        let readers = watch.route.readers.iter().map(|reader| &reader.policy);
+        let readers = watch.plans.iter().map(|plan| &plan.reader.policy);
         readers.filter(changed).cloned().collect()
     }
 }
@@ -241,6 +262,9 @@ impl Tracked {
         policy: &PolicyKey,
         out: &mut Outcome,
     ) {
+        if self.ledger.is_blank() {
+            return;
+        }
         let mut key = FindingKey { rule: "".into(), selection: selection.clone(), uid };
         for rule in &self.policy.rules {
             key.rule = rule.name.clone();

@@ -40,6 +40,11 @@ impl LabelMatcher {
         Self(requirements.into_iter().collect())
     }
 
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the labels (a map of strings, or nothing) match.
     pub fn matches(&self, labels: Option<&Node>) -> bool {
         self.0.iter().all(|r| r.matches(labels))

@@ -3,9 +3,10 @@
 //! A verdict goes in, a transition comes out when something changed. Totals are kept, not counted.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use jiff::Timestamp;
 
 use super::finding::{Finding, FindingKey, ObjectId, Resolution, Severity, Transition};
@@ -49,13 +50,13 @@ impl Ledger {
     /// Enters what a rule says about an object.
     pub fn enter(
         &mut self,
-        key: FindingKey,
+        key: &FindingKey,
         severity: Severity,
         object: &ObjectId,
         verdict: Verdict,
         now: Timestamp,
     ) -> Option<Transition> {
-        self.unconfirmed.remove(&key);
+        self.confirm(key);
         match verdict {
             Verdict::Error(text) => {
                 // Neither compliant nor a finding: what was open stays open.
@@ -65,16 +66,16 @@ impl Ledger {
                     *self.errors_by_rule.entry(key.rule.clone()).or_default() += 1;
                 }
                 self.errors_changed |= before != Some(text);
-                self.last_error.insert(key.rule.clone(), key);
+                self.last_error.insert(key.rule.clone(), key.clone());
                 None
             }
             Verdict::Compliant => {
-                self.clear_error(&key);
-                self.resolve(&key, Resolution::Compliant)
+                self.clear_error(key);
+                self.resolve(key, Resolution::Compliant)
             }
             Verdict::Violation(Violation { message, fields }) => {
-                self.clear_error(&key);
-                match self.open.get(&key) {
+                self.clear_error(key);
+                match self.open.get(key) {
                     Some(known)
                         if known.message == message
                             && known.severity == severity
@@ -84,9 +85,9 @@ impl Ledger {
                     }
                     Some(known) => {
                         let since = known.since;
-                        self.remove(&key);
+                        self.remove(key);
                         let finding = self.insert(Arc::new(Finding {
-                            key,
+                            key: key.clone(),
                             severity,
                             object: object.clone(),
                             message,
@@ -96,7 +97,7 @@ impl Ledger {
                         Some(Transition::Changed(finding))
                     }
                     None => {
-                        let object = object.clone();
+                        let (key, object) = (key.clone(), object.clone());
                         let finding = Finding { key, severity, object, message, fields, since: now };
                         Some(Transition::Opened(self.insert(Arc::new(finding))))
                     }
@@ -113,19 +114,34 @@ impl Ledger {
 
     /// The object is there, and there is nothing new to say of it.
     pub fn confirm(&mut self, key: &FindingKey) {
-        self.unconfirmed.remove(key);
+        // Most of the time there is nothing, and looking is not for free.
+        if !self.unconfirmed.is_empty() {
+            self.unconfirmed.remove(key);
+        }
     }
 
-    /// The object may have been lost from sight: an open finding waits for [`Ledger::settle`].
-    pub fn doubt(&mut self, key: &FindingKey) {
-        self.clear_error(key);
-        if self.open.contains_key(key) {
-            self.unconfirmed.insert(key.clone());
-        }
+    /// These objects may have been lost from sight: their open findings wait for [`Ledger::settle`].
+    pub fn doubt(&mut self, lost: impl Fn(&FindingKey) -> bool) {
+        let errors: Vec<FindingKey> = self.errors.keys().filter(|key| lost(key)).cloned().collect();
+        errors.iter().for_each(|key| self.clear_error(key));
+        self.unconfirmed.extend(self.open.keys().filter(|key| lost(key)).cloned());
+    }
+
+    /// Whether nothing is known of any object: none is open, in doubt or could not be judged.
+    pub fn is_blank(&self) -> bool {
+        self.open.is_empty() && self.errors.is_empty()
+    }
+
+    /// Keeps no longer what the open findings of a rule are compared with: it is made again from what they list.
+    pub fn forget_drifted(&mut self, rule: &str) {
+        self.drifted.retain(|key, _| *key.rule != *rule);
     }
 
     /// Keeps what the finding of a drift rule is compared with, for as long as it is open.
     pub fn keep_drifted(&mut self, key: &FindingKey, drifted: Option<Drifted>) {
+        if drifted.is_none() && self.drifted.is_empty() {
+            return;
+        }
         match drifted.filter(|_| self.open.contains_key(key)) {
             Some(drifted) => self.drifted.insert(key.clone(), drifted),
             None => self.drifted.remove(key),
@@ -223,13 +239,18 @@ impl Ledger {
     }
 
     fn resolve(&mut self, key: &FindingKey, why: Resolution) -> Option<Transition> {
-        self.unconfirmed.remove(key);
-        self.drifted.remove(key);
+        if self.open.is_empty() {
+            return None;
+        }
+        self.confirm(key);
+        if !self.drifted.is_empty() {
+            self.drifted.remove(key);
+        }
         self.remove(key).map(|finding| Transition::Resolved(finding, why))
     }
 
     fn clear_error(&mut self, key: &FindingKey) {
-        if self.errors.remove(key).is_none() {
+        if self.errors.is_empty() || self.errors.remove(key).is_none() {
             return;
         }
         self.errors_changed = true;
@@ -277,7 +298,7 @@ mod tests {
         verdict: Verdict,
         t: i64,
     ) -> Option<Transition> {
-        ledger.enter(key(rule, uid), severity, &object(uid), verdict, at(t))
+        ledger.enter(&key(rule, uid), severity, &object(uid), verdict, at(t))
     }
 
     fn violation(text: &str) -> Verdict {

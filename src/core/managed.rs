@@ -59,7 +59,7 @@ impl<'a> Entry<'a> {
 }
 
 fn entries(object: &ProjectedObject) -> impl Iterator<Item = Entry<'_>> {
-    object.managed_fields().iter().map(Entry)
+    object.managed_fields().map(Node::items).unwrap_or_default().iter().map(Entry)
 }
 
 /// Follows a path through a set of fields, beside the object that it is about.

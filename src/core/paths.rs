@@ -6,9 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
+
+use super::tree::Node;
 
 /// What is kept of one value.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub enum Keep {
     /// Nothing: the entry is left out, an element becomes null.
     #[default]
@@ -20,7 +23,7 @@ pub enum Keep {
 }
 
 /// What is kept of a map or list.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Paths {
     entries: BTreeMap<Box<str>, Keep>,
     /// Of the entries that are not named.
@@ -55,9 +58,57 @@ impl Keep {
             (Self::Some(mine), Self::Some(other)) => mine.add(other),
         }
     }
+
+    /// Whether it keeps all that `other` keeps.
+    pub fn includes(&self, other: &Keep) -> bool {
+        match (self, other) {
+            (Self::All, _) | (_, Self::Nothing) => true,
+            (Self::Nothing, _) => false,
+            (Self::Some(mine), Self::Some(other)) => mine.includes(other),
+            (Self::Some(mine), Self::All) => mine.is_all(),
+        }
+    }
+
+    /// Whether two values are the same as far as they are kept.
+    fn same(&self, old: Option<&Node>, new: Option<&Node>) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Some(paths) => paths.same(old, new),
+            Self::All => old == new,
+        }
+    }
+
+    /// Keeps no longer what is at the end of a path of entries.
+    fn forget(&mut self, path: &[&str]) {
+        let Some((first, rest)) = path.split_first() else {
+            *self = Self::Nothing;
+            return;
+        };
+        if let Self::All = self {
+            *self = Self::Some(Box::new(Paths::all()));
+        }
+        if let Self::Some(paths) = self {
+            let mut below = paths.entry(first).clone();
+            below.forget(rest);
+            paths.entries.insert((*first).into(), below);
+        }
+    }
 }
 
 impl Paths {
+    /// Nothing within.
+    pub const NONE: Self = Self { entries: BTreeMap::new(), rest: Keep::Nothing, items: Keep::Nothing };
+
+    /// Everything within.
+    fn all() -> Self {
+        Self { entries: BTreeMap::new(), rest: Keep::All, items: Keep::All }
+    }
+
+    /// Of maps and lists these parts: entries by name, all other entries, list elements.
+    pub fn of(entries: impl IntoIterator<Item = (Box<str>, Keep)>, rest: Keep, items: Keep) -> Self {
+        Self { entries: entries.into_iter().collect(), rest, items }
+    }
+
     /// Whole objects, without `metadata.managedFields`.
     pub fn whole() -> Self {
         let metadata = Self {
@@ -88,7 +139,7 @@ impl Paths {
             match what {
                 Keep::Nothing => {}
                 Keep::Some(paths) => self.add(paths),
-                Keep::All => self.add(&Self { entries: BTreeMap::new(), rest: Keep::All, items: Keep::All }),
+                Keep::All => self.add(&Self::all()),
             }
             return;
         };
@@ -125,6 +176,63 @@ impl Paths {
         }
         self.rest.add(&other.rest);
         self.items.add(&other.items);
+    }
+
+    /// Keeps no longer what is at the end of a path of entries.
+    pub fn forget(&mut self, path: &[&str]) {
+        if let Some((first, rest)) = path.split_first() {
+            let mut below = self.entry(first).clone();
+            below.forget(rest);
+            self.entries.insert((*first).into(), below);
+        }
+    }
+
+    /// Whether it keeps all that `other` keeps.
+    pub fn includes(&self, other: &Paths) -> bool {
+        let mut names = self.entries.keys().chain(other.entries.keys());
+        names.all(|name| self.entry(name).includes(other.entry(name)))
+            && self.rest.includes(&other.rest)
+            && self.items.includes(&other.items)
+    }
+
+    fn is_all(&self) -> bool {
+        self.includes(&Self::all())
+    }
+
+    /// Whether all that is kept is below one entry, leaving aside some.
+    pub fn is_within(&self, entry: &str, aside: &[&str]) -> bool {
+        let named =
+            self.entries.iter().filter(|(name, keep)| !aside.contains(&&***name) && **keep != Keep::Nothing);
+        self.rest == Keep::Nothing
+            && self.items == Keep::Nothing
+            && named.clone().all(|(name, _)| **name == *entry)
+    }
+
+    /// Whether two values are the same as far as they are kept.
+    pub fn same(&self, old: Option<&Node>, new: Option<&Node>) -> bool {
+        match (old, new) {
+            (Some(old @ Node::Map(_)), Some(new @ Node::Map(_))) if self.rest == Keep::Nothing => {
+                self.entries.iter().all(|(name, keep)| keep.same(old.get(name), new.get(name)))
+            }
+            (Some(Node::Map(old)), Some(Node::Map(new))) => {
+                // Rules may go through them in their order.
+                let kept = |(key, _): &&(Arc<str>, Node)| *self.entry(key) != Keep::Nothing;
+                let (mut old, mut new) = (old.iter().filter(kept), new.iter().filter(kept));
+                loop {
+                    match (old.next(), new.next()) {
+                        (None, None) => return true,
+                        (Some((key, a)), Some((other, b)))
+                            if key == other && self.entry(key).same(Some(a), Some(b)) => {}
+                        _ => return false,
+                    }
+                }
+            }
+            (Some(Node::List(old)), Some(Node::List(new))) => {
+                let mut pairs = old.iter().zip(new.iter());
+                old.len() == new.len() && pairs.all(|(old, new)| self.items.same(Some(old), Some(new)))
+            }
+            _ => old == new,
+        }
     }
 
     /// What is kept of the map entry of this name.

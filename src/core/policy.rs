@@ -174,6 +174,28 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether it is every object of the kind.
+    pub fn is_everything(&self) -> bool {
+        self.namespaces.is_empty()
+            && self.names.is_empty()
+            && self.labels.is_empty()
+            && self.field_selector.is_empty()
+    }
+
+    /// Whether its label selector selects some objects and others not.
+    pub fn reads_labels(&self) -> bool {
+        !self.labels.is_empty()
+    }
+
+    /// Whether it selects this object of its kind, its field selector aside.
+    pub fn selects(&self, object: &ProjectedObject) -> bool {
+        let id = object.id();
+        (self.namespaces.is_empty()
+            || id.namespace.as_deref().is_some_and(|namespace| self.namespaces.contains(namespace)))
+            && (self.names.is_empty() || self.names.contains(&*id.name))
+            && self.labels.matches(object.labels())
+    }
+
     /// `apiVersion/kind` as the user wrote it, for messages.
     pub fn display(&self) -> String {
         let version = self.version.as_deref().unwrap_or("*");

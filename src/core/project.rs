@@ -5,10 +5,10 @@
 //! object: a watch line that is JSON becomes an object, whatever is in it.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher, RandomState};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
@@ -18,36 +18,87 @@ use super::event::ObjectKey;
 use super::finding::ObjectId;
 use super::paths::{Keep, Paths};
 use super::secret;
-use super::tree::{Interner, Node};
+use super::tree::{Interner, Known, Node};
 
 /// Levels of nesting that are kept. What lies deeper is null; the parser itself never recurses further, so
 /// that no object can overflow a stack.
 pub const MAX_DEPTH: usize = 96;
 
+static NO_PATHS: Paths = Paths::NONE;
+
+/// What is kept of the objects of a watch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// The fields that expressions see.
+    pub paths: Paths,
+    /// Whether managedFields are kept, beside what expressions see.
+    pub managed_fields: bool,
+}
+
+impl From<Paths> for Shape {
+    fn from(paths: Paths) -> Self {
+        Self { paths, managed_fields: false }
+    }
+}
+
+impl Shape {
+    /// Nothing but which object it is.
+    pub const NONE: Self = Self { paths: Paths::NONE, managed_fields: false };
+
+    /// Keeps what `other` keeps, too.
+    pub fn add(&mut self, other: &Shape) {
+        self.paths.add(&other.paths);
+        self.managed_fields |= other.managed_fields;
+    }
+
+    /// Whether it keeps all that `other` keeps.
+    pub fn includes(&self, other: &Shape) -> bool {
+        self.paths.includes(&other.paths) && (self.managed_fields || !other.managed_fields)
+    }
+
+    /// Whether `metadata` is all that is read of the objects, so that nothing else has to be sent.
+    pub fn is_metadata_only(&self) -> bool {
+        self.paths.is_within("metadata", &["apiVersion", "kind"])
+    }
+}
+
 /// How the objects of one watch are decoded.
+///
+/// What is kept may change while the watch runs. Less may be kept from one object to the next; more only from one
+/// list to the next, since what is known has to be read again for it. Each change is a generation, and each object
+/// tells by which it was decoded.
 #[derive(Debug)]
 pub struct Projection {
-    paths: Paths,
+    shapes: Mutex<Shapes>,
     api_version: Arc<str>,
     kind: Arc<str>,
     interner: Interner,
-    /// Whether managedFields are kept, beside the object.
-    managed_fields: AtomicBool,
     secrets: Option<RandomState>,
 }
 
+#[derive(Debug)]
+struct Shapes {
+    now: (u32, Arc<Shape>),
+    /// From the next list on.
+    next: Option<(u32, Arc<Shape>)>,
+}
+
 impl Projection {
-    /// For objects of this kind. Items of a list carry no `apiVersion` and `kind` of their own, so both are
-    /// given here.
-    pub fn new(paths: Paths, api_version: &str, kind: &str) -> Self {
+    /// For objects of this kind, in generation 0. Items of a list carry no `apiVersion` and `kind` of their own, so
+    /// both are given here.
+    pub fn new(shape: impl Into<Shape>, api_version: &str, kind: &str) -> Self {
         Self {
-            paths,
+            shapes: Mutex::new(Shapes { now: (0, Arc::new(shape.into())), next: None }),
             api_version: api_version.into(),
             kind: kind.into(),
             interner: Interner::default(),
-            managed_fields: AtomicBool::new(false),
             secrets: None,
         }
+    }
+
+    /// For whole objects, with their managedFields beside them.
+    pub fn whole(api_version: &str, kind: &str) -> Self {
+        Self::new(Shape { paths: Paths::whole(), managed_fields: true }, api_version, kind)
     }
 
     /// Lets states of one Secret be told apart, by a key that must be random and stay within the process; without
@@ -57,10 +108,32 @@ impl Projection {
         self
     }
 
-    /// Keeps `metadata.managedFields` of the objects that are decoded from now on, beside what expressions see.
-    /// Returns whether they were not kept before: then what is known has to be read again.
-    pub fn keep_managed_fields(&self) -> bool {
-        !self.managed_fields.swap(true, Ordering::Relaxed)
+    /// Keeps less from the next object on, or from the next list on when that was to keep more.
+    pub fn narrow(&self, generation: u32, shape: Arc<Shape>) {
+        let mut shapes = self.shapes();
+        match &mut shapes.next {
+            Some(next) => *next = (generation, shape),
+            None => shapes.now = (generation, shape),
+        }
+    }
+
+    /// Keeps more from the next list on.
+    pub fn widen(&self, generation: u32, shape: Arc<Shape>) {
+        self.shapes().next = Some((generation, shape));
+    }
+
+    /// A list is about to be asked for: what is decoded from now on is of it. Returns what is kept.
+    pub fn begin_list(&self) -> Arc<Shape> {
+        let mut shapes = self.shapes();
+        if let Some(next) = shapes.next.take() {
+            shapes.now = next;
+        }
+        shapes.now.1.clone()
+    }
+
+    fn shapes(&self) -> MutexGuard<'_, Shapes> {
+        // Whole values are put in and taken out: a panic cannot leave half of one.
+        self.shapes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Decodes one object.
@@ -68,29 +141,52 @@ impl Projection {
     /// # Errors
     /// Only when the bytes are not what the deserializer expects, or the value is not a map.
     pub fn decode<'de, D: Deserializer<'de>>(&self, deserializer: D) -> Result<ProjectedObject, D::Error> {
-        let mut managed = self.managed_fields.load(Ordering::Relaxed).then(Node::default);
-        let mut root = Seed {
-            keep: Part::Some(&self.paths),
-            interner: &self.interner,
+        let (generation, shape) = self.shapes().now.clone();
+        let known = self.interner.lock();
+        let about = RefCell::new(About {
+            managed_fields: shape.managed_fields.then(Node::default),
+            ..About::default()
+        });
+        let seed = Seed {
+            keep: Part::Some(&shape.paths),
+            known: &known,
+            about: &about,
             depth: 0,
-            managed: managed.as_mut(),
             place: Place::Root,
-        }
-        .deserialize(deserializer)?;
+        };
+        let mut root = seed.deserialize(deserializer)?;
         let Node::Map(entries) = &mut root else {
             return Err(D::Error::custom("a Kubernetes object must be a JSON object"));
         };
         let mut fields = std::mem::take(entries).into_vec();
+        // Of what was asked for as metadata alone, both are those of the answer and not of the object.
         for (key, value) in [("apiVersion", &self.api_version), ("kind", &self.kind)] {
-            if !fields.iter().any(|(k, _)| &**k == key) {
-                fields.push((self.interner.intern(key), Node::Str(value.clone())));
+            let value = Node::Str(value.clone());
+            match (fields.iter_mut().find(|(k, _)| &**k == key), shape.paths.entry(key)) {
+                (_, Keep::Nothing) => {}
+                (Some((_, known)), _) => *known = value,
+                (None, _) => fields.push((known.intern(key), value)),
             }
         }
+        if *shape.paths.entry("metadata") == Keep::Nothing {
+            fields.retain(|(key, _)| &**key != "metadata");
+        }
+        let About { name, namespace, uid, resource_version, managed_fields } = about.into_inner();
         if secret::is_secret(&self.api_version, &self.kind) {
-            secret::redact(&mut fields, self.secrets.as_ref());
+            // A manifest that was never applied has no UID.
+            secret::redact(&mut fields, uid.as_deref().or(name.as_deref()), self.secrets.as_ref());
         }
         *entries = fields.into();
-        Ok(ProjectedObject::new(root, managed, self.api_version.clone(), self.kind.clone()))
+        let name = name.unwrap_or_default();
+        let namespace = namespace.filter(|namespace| !namespace.is_empty());
+        let uid = uid.unwrap_or_else(|| match &namespace {
+            Some(namespace) => format!("{namespace}/{name}").into(),
+            None => name.clone(),
+        });
+        let (api_version, kind) = (self.api_version.clone(), self.kind.clone());
+        let id = ObjectId { api_version, kind, namespace, name, uid };
+        let version = resource_version.unwrap_or_default();
+        Ok(ProjectedObject::from_parts(root, managed_fields, id, version, generation))
     }
 }
 
@@ -101,29 +197,19 @@ pub struct ProjectedObject {
     managed_fields: Option<Node>,
     id: ObjectId,
     resource_version: Arc<str>,
-    fingerprint: u64,
+    generation: u32,
 }
 
 impl ProjectedObject {
-    fn new(root: Node, managed_fields: Option<Node>, api_version: Arc<str>, kind: Arc<str>) -> Self {
-        let text = |key| root.str_at(&["metadata", key]).cloned();
-        let empty: Arc<str> = Arc::from("");
-        let namespace = text("namespace").filter(|n| !n.is_empty());
-        let name = text("name").unwrap_or_else(|| empty.clone());
-        let uid = text("uid").unwrap_or_else(|| match &namespace {
-            Some(namespace) => format!("{namespace}/{name}").into(),
-            None => name.clone(),
-        });
-        let resource_version = text("resourceVersion").unwrap_or(empty);
-        let mut hasher = DefaultHasher::new();
-        fingerprint(&root, Position::Root, &mut hasher);
-        Self {
-            id: ObjectId { api_version, kind, namespace, name, uid },
-            resource_version,
-            fingerprint: hasher.finish(),
-            managed_fields,
-            root,
-        }
+    /// One that was taken apart.
+    pub(super) fn from_parts(
+        root: Node,
+        managed_fields: Option<Node>,
+        id: ObjectId,
+        resource_version: Arc<str>,
+        generation: u32,
+    ) -> Self {
+        Self { root, managed_fields, id, resource_version, generation }
     }
 
     /// The kept fields.
@@ -131,14 +217,19 @@ impl ProjectedObject {
         &self.root
     }
 
-    /// The entries of `metadata.managedFields`; none when they are not kept.
-    pub fn managed_fields(&self) -> &[Node] {
-        self.managed_fields.as_ref().map(Node::items).unwrap_or_default()
+    /// `metadata.managedFields`; none when they are not kept.
+    pub fn managed_fields(&self) -> Option<&Node> {
+        self.managed_fields.as_ref()
     }
 
     /// Whether its managedFields are kept, so that it is known who owns which field.
     pub fn knows_managers(&self) -> bool {
         self.managed_fields.is_some()
+    }
+
+    /// The generation of the projection that it was decoded by.
+    pub fn generation(&self) -> u32 {
+        self.generation
     }
 
     /// What is declared about this object, with values hidden where this object's are.
@@ -171,7 +262,9 @@ impl ProjectedObject {
     /// Equal for two states of an object that no rule can tell apart: a hash of all kept fields but
     /// `metadata.resourceVersion`. Comparable within one process only.
     pub fn fingerprint(&self) -> u64 {
-        self.fingerprint
+        let mut hasher = DefaultHasher::new();
+        fingerprint(&self.root, Position::Root, &mut hasher);
+        hasher.finish()
     }
 
     /// `metadata.labels`.
@@ -242,12 +335,35 @@ impl<'a> From<&'a Keep> for Part<'a> {
     }
 }
 
-struct Seed<'a, 'm> {
+/// What is read on the way, kept or not: which object it is, and who manages it.
+#[derive(Debug, Default)]
+struct About {
+    name: Option<Arc<str>>,
+    namespace: Option<Arc<str>>,
+    uid: Option<Arc<str>>,
+    resource_version: Option<Arc<str>>,
+    /// Some when they are wanted.
+    managed_fields: Option<Node>,
+}
+
+impl About {
+    /// Where the metadata field of this name goes, when it is one of these.
+    fn place(&mut self, field: &str) -> Option<&mut Option<Arc<str>>> {
+        match field {
+            "name" => Some(&mut self.name),
+            "namespace" => Some(&mut self.namespace),
+            "uid" => Some(&mut self.uid),
+            "resourceVersion" => Some(&mut self.resource_version),
+            _ => None,
+        }
+    }
+}
+
+struct Seed<'a> {
     keep: Part<'a>,
-    interner: &'a Interner,
+    known: &'a Known<'a>,
+    about: &'a RefCell<About>,
     depth: usize,
-    /// Where managedFields go, when they are kept.
-    managed: Option<&'m mut Node>,
     place: Place,
 }
 
@@ -255,16 +371,18 @@ struct Seed<'a, 'm> {
 enum Place {
     Root,
     Metadata,
+    /// A text that no other object has.
+    Unique,
     Below,
 }
 
-impl<'a> Seed<'a, '_> {
-    fn below(&self, keep: Part<'a>) -> Seed<'a, 'static> {
-        Seed { keep, interner: self.interner, depth: self.depth + 1, managed: None, place: Place::Below }
+impl<'a> Seed<'a> {
+    fn below(&self, keep: Part<'a>, place: Place) -> Seed<'a> {
+        Seed { keep, place, depth: self.depth + 1, ..*self }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node, D::Error> {
@@ -276,7 +394,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_, '_> {
+impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Node;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -313,7 +431,10 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Node, E> {
-        Ok(Node::Str(self.interner.intern(value)))
+        Ok(Node::Str(match self.place {
+            Place::Unique => value.into(),
+            _ => self.known.intern(value),
+        }))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Node, A::Error> {
@@ -322,42 +443,37 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
             other => other,
         };
         let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self.below(keep))? {
+        while let Some(item) = items.next_element_seed(self.below(keep, Place::Below))? {
             list.push(item);
         }
         Ok(Node::List(list.into()))
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
         let mut map: Vec<(Arc<str>, Node)> = Vec::new();
-        while let Some(key) = entries.next_key_seed(Key(self.interner))? {
-            let keep = match self.keep {
-                Part::Some(paths) => paths.entry(&key).into(),
-                other => other,
-            };
-            if self.place == Place::Metadata
-                && &*key == "managedFields"
-                && let Some(managed) = self.managed.as_deref_mut()
-            {
-                *managed = entries.next_value_seed(Seed {
-                    keep: Part::All,
-                    interner: self.interner,
-                    depth: self.depth + 1,
-                    managed: None,
-                    place: Place::Below,
-                })?;
-                continue;
+        while let Some(entry) = entries.next_key_seed(Key(&self))? {
+            match entry {
+                Entry::Skip => {
+                    entries.next_value::<IgnoredAny>()?;
+                }
+                Entry::Keep(key, keep, place) => {
+                    map.push((key, entries.next_value_seed(self.below(keep, place))?));
+                }
+                Entry::Identity(key, keep) => {
+                    let place = if &*key == "namespace" { Place::Below } else { Place::Unique };
+                    let value = entries.next_value_seed(self.below(Part::All, place))?;
+                    if let (Node::Str(text), Some(place)) = (&value, self.about.borrow_mut().place(&key)) {
+                        *place = Some(text.clone());
+                    }
+                    if keep {
+                        map.push((key, value));
+                    }
+                }
+                Entry::ManagedFields => {
+                    let value = entries.next_value_seed(self.below(Part::All, Place::Below))?;
+                    self.about.borrow_mut().managed_fields = Some(value);
+                }
             }
-            if let Part::Nothing = keep {
-                entries.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            let mut seed = self.below(keep);
-            if self.place == Place::Root && &*key == "metadata" {
-                seed = Seed { managed: self.managed.as_deref_mut(), place: Place::Metadata, ..seed };
-            }
-            let value = entries.next_value_seed(seed)?;
-            map.push((key, value));
         }
         Ok(Node::Map(map.into()))
     }
@@ -367,30 +483,64 @@ impl<'de> Visitor<'de> for Seed<'_, '_> {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let interner = Interner::default();
-        Seed { keep: Part::All, interner: &interner, depth: 0, managed: None, place: Place::Below }
+        let (known, about) = (interner.lock(), RefCell::default());
+        Seed { keep: Part::All, known: &known, about: &about, depth: 0, place: Place::Below }
             .deserialize(deserializer)
     }
 }
 
-struct Key<'a>(&'a Interner);
+/// What is to be done with the entry of a map.
+enum Entry<'a> {
+    Skip,
+    Keep(Arc<str>, Part<'a>, Place),
+    /// It is read in any case, and kept when the flag says so.
+    Identity(Arc<str>, bool),
+    ManagedFields,
+}
 
-impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Arc<str>;
+/// Decides by the key, which is not copied unless its entry is kept.
+struct Key<'s, 'a>(&'s Seed<'a>);
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Arc<str>, D::Error> {
+impl<'de, 'a> DeserializeSeed<'de> for Key<'_, 'a> {
+    type Value = Entry<'a>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Entry<'a>, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Key<'_> {
-    type Value = Arc<str>;
+impl<'a> Visitor<'_> for Key<'_, 'a> {
+    type Value = Entry<'a>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map key")
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<Arc<str>, E> {
-        Ok(self.0.intern(value))
+    fn visit_str<E>(self, key: &str) -> Result<Entry<'a>, E> {
+        let seed = self.0;
+        let keep = match seed.keep {
+            Part::Some(paths) => paths.entry(key).into(),
+            other => other,
+        };
+        let kept = !matches!(keep, Part::Nothing);
+        match seed.place {
+            // Which object it is is read in any case.
+            Place::Root if key == "metadata" => {
+                let keep = if kept { keep } else { Part::Some(&NO_PATHS) };
+                return Ok(Entry::Keep(seed.known.intern(key), keep, Place::Metadata));
+            }
+            Place::Metadata if key == "managedFields" && seed.about.borrow().managed_fields.is_some() => {
+                return Ok(Entry::ManagedFields);
+            }
+            Place::Metadata if seed.about.borrow_mut().place(key).is_some() => {
+                return Ok(Entry::Identity(seed.known.intern(key), kept));
+            }
+            _ => {}
+        }
+        Ok(match kept {
+            true => Entry::Keep(seed.known.intern(key), keep, Place::Below),
+            false => Entry::Skip,
+        })
     }
 }
 
@@ -407,8 +557,7 @@ pub mod testing {
     /// A whole object with its managedFields.
     pub fn managed_object(value: &serde_json::Value) -> Arc<ProjectedObject> {
         let text = |key: &str| value[key].as_str().expect("apiVersion and kind");
-        let projection = Projection::new(Paths::whole(), text("apiVersion"), text("kind"));
-        projection.keep_managed_fields();
+        let projection = Projection::whole(text("apiVersion"), text("kind"));
         Arc::new(projection.decode(value).expect("test object"))
     }
 

@@ -30,8 +30,9 @@ pub(super) fn is_secret(api_version: &str, kind: &str) -> bool {
 }
 
 /// Keys stay, so that rules can ask for them; values go, and with them the copy that `kubectl apply` keeps.
-pub(super) fn redact(fields: &mut [(Arc<str>, Node)], key: Option<&RandomState>) {
-    replace(fields, |identity, value| match (key, value) {
+/// `identity` tells the Secret from others.
+pub(super) fn redact(fields: &mut [(Arc<str>, Node)], identity: Option<&str>, key: Option<&RandomState>) {
+    replace(fields, |value| match (key, value) {
         (Some(key), Node::Str(text)) => digest(key, identity, text).into(),
         _ => REDACTED.into(),
     });
@@ -39,21 +40,16 @@ pub(super) fn redact(fields: &mut [(Arc<str>, Node)], key: Option<&RandomState>)
 
 /// The same for what is declared about a Secret, or is about another one: equal to no value.
 pub(super) fn hide(fields: &mut [(Arc<str>, Node)]) {
-    replace(fields, |_, _| INCOMPARABLE.into());
+    replace(fields, |_| INCOMPARABLE.into());
 }
 
-fn replace(fields: &mut [(Arc<str>, Node)], by: impl Fn(Option<&str>, &Node) -> Arc<str>) {
-    let metadata = fields.iter().find(|(key, _)| &**key == "metadata").map(|(_, metadata)| metadata);
-    let identity = metadata.and_then(|metadata| {
-        // A manifest that was never applied has no UID.
-        metadata.str_at(&["uid"]).or_else(|| metadata.str_at(&["name"])).cloned()
-    });
+fn replace(fields: &mut [(Arc<str>, Node)], by: impl Fn(&Node) -> Arc<str>) {
     for (field, value) in fields {
         match (&**field, value) {
             ("data" | "stringData", Node::Map(entries)) => {
                 for (_, value) in entries {
                     if *value != Node::Null {
-                        *value = Node::Str(by(identity.as_deref(), value));
+                        *value = Node::Str(by(value));
                     }
                 }
             }

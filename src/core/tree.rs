@@ -4,8 +4,10 @@
 //! watch the object. Map keys and short strings repeat between objects and are shared through an
 //! [`Interner`].
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::cell::RefCell;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hashbrown::HashSet;
 
 use serde::{Serialize, Serializer};
 
@@ -108,7 +110,7 @@ impl Serialize for Node {
 /// Bounded: once [`Interner::LIMIT`] distinct strings are known, new ones are no longer remembered.
 #[derive(Debug, Default)]
 pub struct Interner {
-    known: Mutex<HashSet<Arc<str>>>,
+    known: Mutex<RefCell<HashSet<Arc<str>>>>,
 }
 
 impl Interner {
@@ -117,18 +119,29 @@ impl Interner {
     /// Longest string, in bytes, worth sharing.
     pub const MAX_LEN: usize = 64;
 
+    /// Takes hold of it for one object: nobody else interns meanwhile.
+    pub fn lock(&self) -> Known<'_> {
+        // A panic while the set was held cannot leave it half written: inserting is the last step.
+        Known(self.known.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// An [`Interner`], taken hold of.
+#[derive(Debug)]
+pub struct Known<'i>(MutexGuard<'i, RefCell<HashSet<Arc<str>>>>);
+
+impl Known<'_> {
     /// The shared copy of `text`.
     pub fn intern(&self, text: &str) -> Arc<str> {
-        if text.len() > Self::MAX_LEN {
+        if text.len() > Interner::MAX_LEN {
             return Arc::from(text);
         }
-        // A panic while the set was held cannot leave it half written: inserting is the last step.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.0.borrow_mut();
         if let Some(shared) = known.get(text) {
             return shared.clone();
         }
         let shared: Arc<str> = Arc::from(text);
-        if known.len() < Self::LIMIT {
+        if known.len() < Interner::LIMIT {
             known.insert(shared.clone());
         }
         shared

@@ -16,7 +16,6 @@ use super::replay::Replay;
 use crate::core::engine::Outcome;
 use crate::core::event::ObjectKey;
 use crate::core::finding::{Finding, PolicyKey, Transition};
-use crate::core::paths::Paths;
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::Projection;
 use crate::core::tree::Node;
@@ -147,8 +146,7 @@ pub fn replay(
             Event::Synced {} => replay.synced(&kind),
             Event::Gone { namespace, name } => replay.gone(&kind, &ObjectKey { namespace, name }),
             Event::Seen { object } => {
-                let projection = Projection::new(Paths::whole(), &kind.api_version, &kind.kind);
-                projection.keep_managed_fields();
+                let projection = Projection::whole(&kind.api_version, &kind.kind);
                 let object = projection.decode(object).map_err(|error| reader.error(1, error.to_string()))?;
                 replay.seen(Arc::new(object))
             }

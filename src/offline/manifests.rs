@@ -116,8 +116,7 @@ pub(super) fn verbatim(item: &Item) -> Result<Arc<ProjectedObject>, InputError> 
         return Err(error);
     }
     let text = |key| item.tree.str_at(&[key]).unwrap_or_default();
-    let projection = Projection::new(Paths::whole(), text("apiVersion"), text("kind"));
-    projection.keep_managed_fields();
+    let projection = Projection::whole(text("apiVersion"), text("kind"));
     let object = projection.decode(item.tree.to_json());
     Ok(Arc::new(object.map_err(|error| item.error(item.tree.at, error.to_string()))?))
 }
@@ -232,8 +231,7 @@ impl Kinds {
         }
         let projection = projections
             .entry((api_version.clone(), kind.clone()))
-            .or_insert_with(|| Projection::new(Paths::whole(), &api_version, &kind));
-        projection.keep_managed_fields();
+            .or_insert_with(|| Projection::whole(&api_version, &kind));
         let object = projection
             .decode(item.tree.to_json())
             .map_err(|error| vec![item.error(item.tree.at, error.to_string())])?;

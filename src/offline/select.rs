@@ -42,12 +42,8 @@ impl<'a> Matcher<'a> {
 
     /// Whether the API server would hand out the object for this target.
     pub fn matches(&self, object: &ProjectedObject) -> bool {
-        let (target, id) = (self.target, object.id());
-        is_of_kind(target, id)
-            && (target.namespaces.is_empty()
-                || id.namespace.as_deref().is_some_and(|namespace| target.namespaces.contains(namespace)))
-            && (target.names.is_empty() || target.names.contains(&*id.name))
-            && target.labels.matches(object.labels())
+        is_of_kind(self.target, object.id())
+            && self.target.selects(object)
             && self.fields.iter().all(|field| field.matches(object))
     }
 }

@@ -143,7 +143,10 @@ impl Compiler {
                 let on: BTreeSet<_> = rule.operations().map(Into::into).collect();
                 validation.map(|validation| match on.is_empty() {
                     true => RuleKind::State(Expression { validation, wording }),
-                    false => RuleKind::Change(Change { on, validation, wording }),
+                    false => {
+                        let scope = FieldScope::new(Vec::new(), Vec::new());
+                        RuleKind::Change(Change { on, scope, validation, wording })
+                    }
                 })
             }
             (None, Some(drift)) => self.drift(&format!("{field}.drift"), &name, drift, wording),

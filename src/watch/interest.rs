@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use super::catalog::{Catalog, Served, Unresolved, resource_name};
 use crate::core::engine::Reader;
+use crate::core::needs::labels;
 use crate::core::policy::{PolicySet, Target};
+use crate::core::project::Shape;
 
 /// What makes two watches the same watch, so that policies share it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +40,20 @@ impl WatchKey {
             plural: "namespaces".into(),
             kind: "Namespace".into(),
             namespaced: false,
+            namespace: None,
+            label_selector: String::new(),
+            field_selector: String::new(),
+        }
+    }
+
+    /// The watch of every object of a kind.
+    pub fn of_all(served: &Served) -> Self {
+        Self {
+            group: served.group.clone(),
+            version: served.version.clone(),
+            plural: served.plural.clone(),
+            kind: served.kind.clone(),
+            namespaced: served.namespaced,
             namespace: None,
             label_selector: String::new(),
             field_selector: String::new(),
@@ -76,69 +92,114 @@ impl fmt::Display for WatchKey {
 /// What all policies together want.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Each wanted watch, and who reads it.
-    pub watches: BTreeMap<WatchKey, BTreeSet<Reader>>,
-    /// Those of which managedFields are wanted as well, because a rule asks who changed a field.
-    pub managed_fields: BTreeSet<WatchKey>,
-    /// Whether the watch of the namespaces is wanted besides.
+    /// Each wanted watch, and for whom.
+    pub watches: BTreeMap<WatchKey, Want>,
+    /// Whether the watch of the namespaces is wanted whoever else reads it.
     pub namespaces: bool,
     /// Selections that mean no watch, and why.
     pub unresolved: BTreeMap<Reader, Unresolved>,
 }
 
+/// What is wanted of one watch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Want {
+    /// Who reads it, and what of each object.
+    pub readers: BTreeMap<Reader, Part>,
+    /// What all readers together need of each object, and what is needed of namespaces.
+    pub shape: Shape,
+}
+
+/// What one reader wants of a watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// What it needs of each object.
+    pub shape: Shape,
+    /// Whether the watch is of more than it selects.
+    pub select: bool,
+}
+
+impl Want {
+    fn add(&mut self, reader: Reader, part: Part) {
+        self.shape.add(&part.shape);
+        self.readers.insert(reader, part);
+    }
+}
+
 /// Compares the policies with what is served.
+///
+/// A selection of some objects of a kind is served from the watch of all of them when there is one anyway that keeps
+/// what it needs, labels aside: that costs a comparison for each change, and saves a request, a stream, and every
+/// object that it would have kept a second time.
 pub fn wanted(policies: &PolicySet, catalog: &Catalog) -> Wanted {
     let mut wanted = Wanted::default();
+    let mut narrower = Vec::new();
     for (key, policy) in policies.iter().filter(|(_, policy)| !policy.suspended) {
-        wanted.namespaces |= policy.needs_namespaces();
-        for selection in &policy.selections {
+        if policy.needs_namespaces() {
+            wanted.namespaces = true;
+            let namespaces = wanted.watches.entry(WatchKey::namespaces()).or_default();
+            namespaces.shape.paths.add(&policy.needs_of_namespaces());
+        }
+        for (index, selection) in policy.selections.iter().enumerate() {
             let reader = Reader { policy: key.clone(), selection: selection.name.clone() };
             let resolved = match &selection.invalid {
                 Some(text) => Err(Unresolved::Invalid(text.clone())),
                 None => catalog.resolve(&selection.target),
             };
             match resolved {
-                Ok(served) => {
-                    for watch in keys(served, &selection.target) {
-                        if policy.asks_who() && !selection.is_baseline {
-                            wanted.managed_fields.insert(watch.clone());
-                        }
-                        wanted.watches.entry(watch).or_default().insert(reader.clone());
-                    }
+                Ok(served) if selection.target.is_everything() => {
+                    let part = Part { shape: policy.needs(index, false), select: false };
+                    wanted.watches.entry(WatchKey::of_all(served)).or_default().add(reader, part);
                 }
+                Ok(served) => narrower.push((served, policy, index, reader)),
                 Err(why) => {
                     wanted.unresolved.insert(reader, why);
                 }
             }
         }
     }
+    let mut parts = Vec::new();
+    for (served, policy, index, reader) in narrower {
+        let selection = &policy.selections[index];
+        let (wide, shape) = (WatchKey::of_all(served), policy.needs(index, true));
+        let serves = |want: &Want| {
+            let mut kept = want.shape.clone();
+            kept.paths.add(&labels());
+            kept.includes(&shape)
+        };
+        if selection.can_select_here() && wanted.watches.get(&wide).is_some_and(serves) {
+            parts.push((wide, reader, Part { shape, select: true }));
+            continue;
+        }
+        let part = Part { shape: policy.needs(index, false), select: false };
+        parts.extend(keys(served, &selection.target).map(|key| (key, reader.clone(), part.clone())));
+    }
+    // One that is served must not be the reason for which the next is.
+    for (key, reader, part) in parts {
+        wanted.watches.entry(key).or_default().add(reader, part);
+    }
     wanted
 }
 
 /// One watch for each namespace and name that the selection lists: the API server has no "or" for fields.
-fn keys(served: &Served, target: &Target) -> Vec<WatchKey> {
+fn keys(served: &Served, target: &Target) -> impl Iterator<Item = WatchKey> {
     let each = |set: &BTreeSet<String>| match set.is_empty() {
         true => vec![None],
         false => set.iter().cloned().map(Some).collect(),
     };
-    let mut keys = Vec::new();
-    for namespace in each(&target.namespaces) {
-        for name in each(&target.names) {
-            let name = name.map(|name| format!("metadata.name={name}"));
+    let (namespaces, names) = (each(&target.namespaces), each(&target.names));
+    namespaces.into_iter().flat_map(move |namespace| {
+        let key = |name: &Option<String>| {
+            let name = name.as_ref().map(|name| format!("metadata.name={name}"));
             let fields = [name, Some(target.field_selector.clone()).filter(|text| !text.is_empty())];
-            keys.push(WatchKey {
-                group: served.group.clone(),
-                version: served.version.clone(),
-                plural: served.plural.clone(),
-                kind: served.kind.clone(),
-                namespaced: served.namespaced,
+            WatchKey {
                 namespace: namespace.clone(),
                 label_selector: target.labels.to_string(),
                 field_selector: fields.into_iter().flatten().collect::<Vec<_>>().join(","),
-            });
-        }
-    }
-    keys
+                ..WatchKey::of_all(served)
+            }
+        };
+        names.iter().map(key).collect::<Vec<_>>()
+    })
 }
 
 /// Group, version and plural of a watch, as `request.resource` shows them.

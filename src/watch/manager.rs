@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use tracing::info;
 
 use super::board::{Board, Health};
 use super::catalog::{Catalog, Unresolved};
-use super::interest::{WatchKey, resource_of, wanted};
+use super::interest::{Part, Want, WatchKey, resource_of, wanted};
+use super::kept::{Kept, Step};
 use super::stream::{Deliver, Settings, follow};
-use crate::core::engine::{Assignment, Route};
+use crate::core::engine::{Assignment, Route, Terms};
 use crate::core::event::{ObjectEvent, WatchId};
-use crate::core::paths::Paths;
 use crate::core::policy::PolicySet;
-use crate::core::project::Projection;
+use crate::core::project::{Projection, Shape};
 use crate::judge::Judge;
 use crate::metrics::{Metrics, ResourceLabel};
+
+/// How long a list that is needed because more is to be kept waits for further reasons.
+const DEBOUNCE: Duration = Duration::from_millis(500);
 
 /// Everything a manager works with.
 pub struct Manager {
@@ -36,8 +41,26 @@ pub struct Manager {
 struct Running {
     id: WatchId,
     projection: Arc<Projection>,
+    kept: Kept,
     relist: Arc<Notify>,
+    /// When what is known has to be listed again, because more is to be kept of it.
+    relist_at: Option<Instant>,
     stream: Option<AbortHandle>,
+}
+
+impl Running {
+    /// Keeps what is wanted now. More is kept after the next list, which is put off for a moment: where one policy
+    /// changes, others follow.
+    fn keep(&mut self, wanted: &Shape, now: Instant) {
+        match self.kept.want(wanted) {
+            None => {}
+            Some(Step::Narrow(generation, shape)) => self.projection.narrow(generation, shape),
+            Some(Step::Widen(generation, shape)) => {
+                self.projection.widen(generation, shape);
+                self.relist_at.get_or_insert(now + DEBOUNCE);
+            }
+        }
+    }
 }
 
 impl Manager {
@@ -55,7 +78,9 @@ impl Manager {
             let served = catalog.borrow_and_update().clone();
             self.reconcile(&set, &served, &mut running, &mut streams, &mut last_id).await;
             let ended = loop {
+                let due = running.values().filter_map(|watch| watch.relist_at).min();
                 tokio::select! {
+                    () = until(due) => relist(&mut running),
                     changed = policies.changed() => break changed.is_err(),
                     changed = catalog.changed() => break changed.is_err(),
                     // Those that were stopped are only reaped; none ends by itself.
@@ -76,10 +101,7 @@ impl Manager {
         streams: &mut JoinSet<()>,
         last_id: &mut u64,
     ) {
-        let mut wanted = wanted(policies, catalog);
-        if wanted.namespaces {
-            wanted.watches.entry(WatchKey::namespaces()).or_default();
-        }
+        let wanted = wanted(policies, catalog);
         running.retain(|key, watch| {
             let keep = wanted.watches.contains_key(key);
             if !keep {
@@ -90,32 +112,36 @@ impl Manager {
             }
             keep
         });
-        for key in wanted.watches.keys().filter(|key| !running.contains_key(key)).cloned().collect::<Vec<_>>()
-        {
-            *last_id += 1;
-            let projection = Projection::new(Paths::whole(), &key.api_version(), &key.kind);
-            let projection = Arc::new(projection.telling_secrets_apart(self.secrets.clone()));
-            let (id, relist) = (WatchId(*last_id), Arc::default());
-            running.insert(key, Running { id, projection, relist, stream: None });
+        let now = Instant::now();
+        for (key, want) in &wanted.watches {
+            let watch = running.entry(key.clone()).or_insert_with(|| {
+                *last_id += 1;
+                let projection = Projection::new(want.shape.clone(), &key.api_version(), &key.kind);
+                Running {
+                    id: WatchId(*last_id),
+                    projection: Arc::new(projection.telling_secrets_apart(self.secrets.clone())),
+                    kept: Kept::new(want.shape.clone()),
+                    relist: Arc::default(),
+                    relist_at: None,
+                    stream: None,
+                }
+            });
+            watch.keep(&want.shape, now);
         }
-        // From now on they are kept; what is known already is to be read again, once the judge knows why.
-        let wider = wanted.managed_fields.iter().filter_map(|key| running.get(key));
-        let wider = wider.filter(|watch| watch.projection.keep_managed_fields() && watch.stream.is_some());
-        let relist: Vec<Arc<Notify>> = wider.map(|watch| watch.relist.clone()).collect();
         let id_of = |key: &WatchKey| running.get(key).map(|watch| watch.id);
         let namespaces = id_of(&WatchKey::namespaces()).filter(|_| wanted.namespaces);
-        let routes: BTreeMap<WatchId, Route> = wanted
-            .watches
-            .iter()
-            .filter_map(|(key, readers)| {
-                Some((id_of(key)?, Route { readers: readers.clone(), resource: resource_of(key) }))
-            })
-            .collect();
-        let board = wanted
-            .watches
-            .iter()
-            .filter_map(|(key, readers)| Some((id_of(key)?, (key.resource(), readers.clone()))))
-            .collect();
+        let route = |(key, want): (&WatchKey, &Want)| {
+            let watch = running.get(key)?;
+            let terms = |part: &Part| Terms { since: watch.kept.since(&part.shape), select: part.select };
+            let terms = want.readers.iter().map(|(reader, part)| (reader.clone(), terms(part))).collect();
+            let readers = want.readers.keys().cloned().collect();
+            Some((watch.id, Route { readers, resource: resource_of(key), terms }))
+        };
+        let routes: BTreeMap<WatchId, Route> = wanted.watches.iter().filter_map(route).collect();
+        let board = wanted.watches.iter().filter_map(|(key, want)| {
+            Some((id_of(key)?, (key.resource(), want.readers.keys().cloned().collect())))
+        });
+        let board = board.collect();
         self.settings.metrics.watches_wanted.set(wanted.watches.len() as i64);
         self.board.assign(board, namespaces, &wanted.unresolved, Timestamp::now());
         self.settings.metrics.watches_running.set(self.board.running() as i64);
@@ -126,7 +152,6 @@ impl Manager {
         let assignment =
             Assignment { policies: policies.clone(), routes, namespaces, absent: absent.collect() };
         self.judge.assign(assignment).await;
-        relist.into_iter().for_each(|relist| relist.notify_one());
         for (key, watch) in running.iter_mut().filter(|(_, watch)| watch.stream.is_none()) {
             info!(watch = %key, "watch started");
             let sink = Sink {
@@ -140,6 +165,23 @@ impl Manager {
             let stream = follow(self.settings.clone(), key.clone(), projection, relist, sink);
             watch.stream = Some(streams.spawn(stream));
         }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Has everything listed again that is due. What has not begun to list needs none.
+fn relist(running: &mut BTreeMap<WatchKey, Running>) {
+    let now = Instant::now();
+    for (key, watch) in running.iter_mut().filter(|(_, watch)| watch.relist_at.is_some_and(|at| at <= now)) {
+        watch.relist_at = None;
+        info!(watch = %key, "listing again: more is kept of each object");
+        watch.relist.notify_one();
     }
 }
 

@@ -21,6 +21,7 @@ use tracing::{debug, warn};
 use super::access;
 use super::board::Health;
 use super::interest::WatchKey;
+use super::metadata;
 use super::object::{PROJECTION, WatchedObject};
 use super::transport::{CONVERSATION, Conversation};
 use crate::api::status::ResourceState;
@@ -65,8 +66,8 @@ pub async fn follow(
     mut deliver: impl Deliver,
 ) {
     let conversation = Arc::new(Conversation::default());
-    let work = run(&settings, &key, &conversation, &relist, &mut deliver);
-    CONVERSATION.scope(conversation.clone(), PROJECTION.scope(projection, work)).await;
+    let work = run(&settings, &key, &projection, &conversation, &relist, &mut deliver);
+    CONVERSATION.scope(conversation.clone(), PROJECTION.scope(projection.clone(), work)).await;
 }
 
 /// How the first list is asked for.
@@ -79,6 +80,7 @@ enum Lists {
 async fn run(
     settings: &Settings,
     key: &WatchKey,
+    projection: &Projection,
     conversation: &Conversation,
     relist: &Notify,
     deliver: &mut impl Deliver,
@@ -89,7 +91,12 @@ async fn run(
     let mut told = None;
     // Each turn is one watcher; a turn ends when its state can only be mended by a fresh one.
     loop {
-        let mut events = pin!(watcher(api(&settings.client, key), config(settings, key, lists)));
+        let shape = projection.begin_list();
+        let client = match shape.is_metadata_only() {
+            true => metadata::client(&settings.client),
+            false => settings.client.clone(),
+        };
+        let mut events = pin!(watcher(api(client, key), config(settings, key, lists)));
         let mut listing = true;
         let mut permit = None;
         loop {
@@ -201,7 +208,7 @@ async fn within<T>(listing: bool, next: impl Future<Output = T>) -> Result<T, Si
     }
 }
 
-fn api(client: &Client, key: &WatchKey) -> Api<WatchedObject> {
+fn api(client: Client, key: &WatchKey) -> Api<WatchedObject> {
     let resource = ApiResource {
         group: key.group.clone(),
         version: key.version.clone(),
@@ -210,7 +217,7 @@ fn api(client: &Client, key: &WatchKey) -> Api<WatchedObject> {
         plural: key.plural.clone(),
     };
     let scope = if key.namespaced { Scope::Namespaced } else { Scope::Cluster };
-    let api = Api::dynamic(client.clone(), &resource, &scope);
+    let api = Api::dynamic(client, &resource, &scope);
     match &key.namespace {
         Some(namespace) => api.constrain(namespace),
         None => api,

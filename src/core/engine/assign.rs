@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::plan::{Plan, Views};
 use super::watches::Watched;
 use super::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Restored, Route, Tracked};
 use crate::core::cel::Root;
+use crate::core::diff::FieldScope;
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
 use crate::core::history::History;
 use crate::core::ledger::Ledger;
+use crate::core::paths::Paths;
 use crate::core::policy::CompiledPolicy;
+use crate::core::rules::CompiledRule;
 
 impl Engine {
     /// Hands over what an earlier process had open for a policy. To be called before the policy is assigned;
@@ -104,21 +108,32 @@ impl Engine {
             self.watches.by_id.entry(id).or_default();
         }
         for (id, route) in routes {
-            let watch = self.watches.by_id.entry(id).or_default();
             let mut again = Vec::new();
+            let before = self.watches.by_id.entry(id).or_default().route.terms.clone();
             for reader in &route.readers {
                 let Some(tracked) = self.policies.get_mut(&reader.policy) else {
                     continue;
                 };
                 let new = tracked.feeds.entry(reader.selection.clone()).or_default().insert(id);
-                if new || changed.contains(&reader.policy) || (namespaces_changed && tracked.needs_namespaces)
-                {
+                let other_terms = before.get(reader) != route.terms.get(reader);
+                let by_namespaces = namespaces_changed && tracked.needs_namespaces;
+                if new || changed.contains(&reader.policy) || other_terms || by_namespaces {
                     tracked.settled.remove(&reader.selection);
                     again.push(reader.clone());
                 }
             }
+            let (plans, views) = self.plans(&route);
+            let baseline = |plan: &Plan| plan.policy.selections[plan.index].is_baseline;
+            let ready = namespaces == Some(id) || plans.iter().any(baseline);
+            let watch = self.watches.by_id.entry(id).or_default();
             watch.route = route;
+            watch.serve(plans, views, ready);
             again.into_iter().for_each(|reader| self.queue(reader, id, None));
+        }
+        if let Some(watch) = namespaces.and_then(|id| self.watches.by_id.get_mut(&id))
+            && watch.route.readers.is_empty()
+        {
+            watch.serve(Vec::new(), Arc::default(), true);
         }
         // What an earlier assignment queued may be of a watch that its reader no longer reads.
         let by_id = &self.watches.by_id;
@@ -126,6 +141,26 @@ impl Engine {
             let watch = by_id.get(&work.watch);
             watch.is_some_and(|watch| watch.route.readers.contains(&work.reader))
         });
+    }
+
+    fn plans(&self, route: &Route) -> (Vec<Plan>, Arc<[Paths]>) {
+        let mut views = Views::default();
+        let mut plan = |reader: &Reader| {
+            let policy = self.policies.get(&reader.policy)?.policy.clone();
+            let index = policy.selections.iter().position(|selection| selection.name == reader.selection)?;
+            let terms = route.terms.get(reader).copied().unwrap_or_default();
+            let selection = &policy.selections[index];
+            Some(Plan {
+                views: policy.rules.iter().map(|rule| views.of(policy.decides(rule))).collect(),
+                by_labels: selection.reads_labels() || (terms.select && selection.target.reads_labels()),
+                reader: reader.clone(),
+                policy,
+                index,
+                terms,
+            })
+        };
+        let plans = route.readers.iter().filter_map(&mut plan).collect();
+        (plans, views.into_paths())
     }
 
     /// Resolves what an earlier process or routing left in doubt, once all objects of a selection are judged.
@@ -137,7 +172,11 @@ impl Engine {
         let Some(feeds) = tracked.feeds.get(&reader.selection).filter(|feeds| !feeds.is_empty()) else {
             return;
         };
-        let synced = feeds.iter().all(|id| self.watches.by_id.get(id).is_some_and(|watch| watch.synced));
+        let complete = |id: &WatchId| {
+            let watch = self.watches.by_id.get(id);
+            watch.is_some_and(|watch| watch.is_complete(watch.terms(reader).since))
+        };
+        let synced = feeds.iter().all(complete);
         if pending || !synced || (tracked.needs_namespaces && !self.watches.namespaces_synced()) {
             return;
         }
@@ -178,8 +217,12 @@ impl Tracked {
     }
 
     fn replace(&mut self, policy: Arc<CompiledPolicy>, now: Timestamp) -> Vec<Transition> {
-        self.policy = policy;
+        let before = std::mem::replace(&mut self.policy, policy);
         self.note_needs(now);
+        // What was kept of an object that drifted lacks the fields that the rule is about now.
+        for rule in self.policy.rules.iter().filter(|rule| rule.drift_scope() != drift_scope(&before, rule)) {
+            self.ledger.forget_drifted(&rule.name);
+        }
         let Self { policy, ledger, history, feeds, settled, .. } = self;
         history.retain(|rule| policy.rules.iter().any(|known| *known.name == *rule));
         feeds.retain(|name, _| policy.selections.iter().any(|s| s.name == *name));
@@ -194,17 +237,16 @@ impl Tracked {
             feeds.remove(&id);
         }
         self.settled.remove(selection);
-        for kept in watch.objects.values() {
-            for rule in &self.policy.rules {
-                let key = FindingKey {
-                    rule: rule.name.clone(),
-                    selection: selection.clone(),
-                    uid: kept.object.id().uid.clone(),
-                };
-                self.ledger.doubt(&key);
-            }
+        if self.ledger.is_blank() {
+            return;
         }
+        let lost: HashSet<Arc<str>> = watch.objects.uids().collect();
+        self.ledger.doubt(|key| key.selection == *selection && lost.contains(&key.uid));
     }
+}
+
+fn drift_scope<'p>(policy: &'p CompiledPolicy, rule: &CompiledRule) -> Option<&'p FieldScope> {
+    policy.rules.iter().find(|known| known.name == rule.name).and_then(CompiledRule::drift_scope)
 }
 
 fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {

@@ -1,17 +1,17 @@
 //! What is to be judged again without an event: in slices, so that nothing large keeps anything else waiting.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::judge::Case;
+use super::plan::Plan;
 use super::{Engine, NOW_INTERVAL, Outcome, Reader};
-use crate::core::event::{ObjectKey, WatchId};
+use crate::core::event::WatchId;
 use crate::core::finding::PolicyKey;
-use crate::core::policy::Selection;
-use crate::core::project::ProjectedObject;
 use crate::core::rules::CompiledRule;
+use crate::core::store::Cursor;
 
 /// Objects of one watch to judge again for one reader.
 #[derive(Debug)]
@@ -20,14 +20,14 @@ pub(super) struct Work {
     pub(super) watch: WatchId,
     /// Only this namespace; none for all.
     namespace: Option<Arc<str>>,
-    after: Option<ObjectKey>,
+    /// How far it has come; none at the beginning.
+    from: Option<Cursor>,
 }
 
 impl Work {
     /// Whether it is a pass over all that has not come to this namespace.
     fn is_before(&self, namespace: Option<&Arc<str>>) -> bool {
-        self.namespace.is_none()
-            && self.after.as_ref().is_none_or(|after| after.namespace.as_ref() < namespace)
+        self.namespace.is_none() && self.from.as_ref().is_none_or(|from| from.namespace() < namespace)
     }
 }
 
@@ -38,33 +38,25 @@ impl Engine {
         let Some(mut work) = self.work.pop_front() else {
             return out;
         };
-        let start = match (&work.after, &work.namespace) {
-            (Some(after), _) => Bound::Excluded(after.clone()),
-            (None, Some(_)) => {
-                Bound::Included(ObjectKey { namespace: work.namespace.clone(), name: "".into() })
+        let namespace = work.namespace.clone();
+        let first = namespace.is_some().then(|| Cursor::before(namespace));
+        let from = work.from.as_ref().or(first.as_ref());
+        let watch = self.watches.by_id.get(&work.watch);
+        let (objects, next) =
+            watch.map(|w| w.objects.slice(from, first.is_some(), limit)).unwrap_or_default();
+        let plans = watch.map(|watch| watch.plans.clone()).unwrap_or_default();
+        if let Some(plan) = plans.iter().find(|plan| plan.reader == work.reader) {
+            for object in &objects {
+                self.judge(plan, work.watch, Case::Again, object, now, &mut out);
             }
-            (None, None) => Bound::Unbounded,
-        };
-        let slice: Vec<Arc<ProjectedObject>> = match self.watches.by_id.get(&work.watch) {
-            Some(watch) => watch
-                .objects
-                .range((start, Bound::Unbounded))
-                .take_while(|(key, _)| work.namespace.is_none() || key.namespace == work.namespace)
-                .take(limit)
-                .map(|(_, kept)| kept.object.clone())
-                .collect(),
-            None => Vec::new(),
-        };
-        for object in &slice {
-            self.judge(&work.reader, work.watch, None, object, now, &mut out);
         }
-        match slice.last() {
+        match next {
             // Back of the queue: one large watch does not keep others waiting.
-            Some(last) if slice.len() == limit => {
-                work.after = Some(last.key());
+            Some(next) => {
+                work.from = Some(next);
                 self.work.push_back(work);
             }
-            _ => self.settle(&work.reader, &mut out),
+            None => self.settle(&work.reader, &mut out),
         }
         out
     }
@@ -106,24 +98,21 @@ impl Engine {
             Some(_) => same.find(|work| work.namespace == namespace || work.is_before(namespace.as_ref())),
         };
         match covering {
-            Some(work) if work.namespace == namespace => work.after = None,
+            Some(work) if work.namespace == namespace => work.from = None,
             Some(_) => {}
-            None => self.work.push_back(Work { reader, watch, namespace, after: None }),
+            None => self.work.push_back(Work { reader, watch, namespace, from: None }),
         }
     }
 
     /// What a baseline is compared with is judged again when the baseline may be another.
-    pub(super) fn queue_if_baseline(&mut self, reader: &Reader) {
-        let Some(tracked) = self.policies.get(&reader.policy) else {
-            return;
-        };
-        let of_baseline = |selection: &Selection| selection.is_baseline && selection.name == reader.selection;
-        if !tracked.policy.selections.iter().any(of_baseline) {
+    pub(super) fn queue_if_baseline(&mut self, plan: &Plan) {
+        let (reader, policy) = (&plan.reader, &plan.policy);
+        if !policy.selections[plan.index].is_baseline {
             return;
         }
         let compares = |rule: &&CompiledRule| rule.baseline() == Some(&reader.selection);
-        let rules = tracked.policy.rules.iter().filter(compares);
-        let selections = tracked.policy.selections.iter().enumerate();
+        let rules = policy.rules.iter().filter(compares);
+        let selections = policy.selections.iter().enumerate();
         let judged: BTreeSet<Arc<str>> = rules
             .flat_map(|rule| selections.clone().filter(|(n, _)| rule.judges(*n)))
             .map(|(_, selection)| selection.name.clone())

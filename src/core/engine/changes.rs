@@ -6,48 +6,66 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::judge::{Admission, match_conditions, request};
-use super::{Engine, Outcome, Reader};
+use super::plan::{Comparison, Plan};
+use super::{Engine, Outcome};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, Occurrence, Resolution, Transition};
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{CompiledRule, Operation, Verdict, Violation};
 
+/// What happened to an object.
+#[derive(Clone, Copy)]
+pub(super) enum Happened<'a> {
+    Came(&'a ProjectedObject),
+    Changed(&'a Comparison<'a>),
+    Went(&'a ProjectedObject),
+}
+
 impl Engine {
-    /// Judges what happened to an object; of `before` and `after`, what is none did not exist.
     pub(super) fn judge_change(
         &mut self,
-        reader: &Reader,
+        plan: &Plan,
         watch: WatchId,
-        before: Option<&ProjectedObject>,
-        after: Option<&ProjectedObject>,
+        happened: Happened<'_>,
         now: Timestamp,
         out: &mut Outcome,
     ) {
+        let policy = &plan.policy;
+        // For who selects by itself, what ceases to be selected is gone, as it is for who leaves it to the API server.
+        let selected = |object: &&ProjectedObject| plan.selects(object);
+        let (before, after, comparison) = match happened {
+            Happened::Came(object) => (None, Some(object).filter(selected), None),
+            Happened::Went(object) => (Some(object).filter(selected), None, None),
+            Happened::Changed(c) => {
+                (Some(c.before).filter(selected), Some(c.after).filter(selected), Some(c))
+            }
+        };
         let (operation, object) = match (before, after) {
             (Some(_), Some(after)) => (Operation::Update, after),
             (None, Some(after)) => (Operation::Create, after),
             (Some(before), None) => (Operation::Delete, before),
             (None, None) => return,
         };
+        let asked = |(rule, view): &(&CompiledRule, &usize)| {
+            let concerns = operation != Operation::Update || comparison.is_none_or(|c| c.differs(**view));
+            rule.judges(plan.index)
+                && rule.as_change().is_some_and(|change| change.on.contains(&operation))
+                && concerns
+        };
+        let rules = || policy.rules.iter().zip(&plan.views).filter(asked).map(|(rule, _)| rule);
+        if rules().next().is_none() {
+            return;
+        }
+        let reader = &plan.reader;
         let Some(tracked) = self.policies.get_mut(&reader.policy) else {
             return;
         };
-        let policy = tracked.policy.clone();
-        let Some(index) = policy.selections.iter().position(|s| s.name == reader.selection) else {
-            return;
-        };
-        let asked = |rule: &CompiledRule| {
-            rule.judges(index) && rule.as_change().is_some_and(|change| change.on.contains(&operation))
-        };
-        if !policy.rules.iter().any(asked) {
-            return;
-        }
         // A policy begins to judge when it knows the namespaces: what was before is its baseline.
         if tracked.needs_namespaces && !self.watches.namespaces_synced() {
             return;
         }
-        if !self.watches.admitted(&policy.selections[index], object) {
+        if !self.watches.admitted(&policy.selections[plan.index], object) {
             return;
         }
         let namespace = object.id().namespace.as_deref();
@@ -63,8 +81,8 @@ impl Engine {
             now,
             variables: &policy.variables,
         });
-        let admitted = match_conditions(&policy, &mut bindings);
-        for rule in policy.rules.iter().filter(|rule| asked(rule)) {
+        let admitted = match_conditions(policy, &mut bindings);
+        for rule in rules() {
             let verdict = match (&admitted, rule.as_change()) {
                 (Admission::Skipped(_), _) | (_, None) => continue,
                 (Admission::Failed(error), _) => Verdict::Error(error.clone()),
@@ -79,7 +97,7 @@ impl Engine {
             let gone = operation == Operation::Delete;
             let error_key = if gone { FindingKey { uid: "".into(), ..key.clone() } } else { key.clone() };
             let Verdict::Violation(Violation { message, fields }) = verdict else {
-                tracked.ledger.enter(error_key, rule.severity, object.id(), verdict, now);
+                tracked.ledger.enter(&error_key, rule.severity, object.id(), verdict, now);
                 continue;
             };
             tracked.ledger.forget(&error_key, Resolution::Compliant);

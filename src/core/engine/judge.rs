@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Engine, Outcome, Reader};
+use super::plan::{Comparison, Plan};
+use super::{Engine, Outcome};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{Case, CompiledRule, DriftVerdict, Operation, RuleKind, Verdict, error_text};
+use crate::core::rules::{self, CompiledRule, DriftVerdict, Operation, RuleKind, Verdict, error_text};
 use crate::core::schema::Schema;
 use crate::core::tree::Node;
 
@@ -47,8 +48,9 @@ pub fn judge(
     facts: Facts<'_>,
     mut each: impl FnMut(&CompiledRule, Judgement),
 ) {
-    ask(policy, index, object, facts, |rule, admission, bindings| {
-        let case = Case {
+    let rules = policy.rules.iter().filter(|rule| rule.judges(index) && rule.as_change().is_none());
+    ask(policy, rules, object, facts, |rule, admission, bindings| {
+        let case = rules::Case {
             object,
             before: None,
             open: None,
@@ -73,10 +75,10 @@ pub fn judge(
     });
 }
 
-/// Evaluates the match conditions and turns to each rule about states.
-fn ask(
-    policy: &CompiledPolicy,
-    index: usize,
+/// Evaluates the match conditions and turns to each of the rules.
+fn ask<'p>(
+    policy: &'p CompiledPolicy,
+    rules: impl Iterator<Item = &'p CompiledRule>,
     object: &ProjectedObject,
     facts: Facts<'_>,
     mut each: impl FnMut(&CompiledRule, &Admission, &mut Bindings<'_>),
@@ -91,33 +93,59 @@ fn ask(
         variables: &policy.variables,
     });
     let admission = match_conditions(policy, &mut bindings);
-    for rule in policy.rules.iter().filter(|rule| rule.judges(index) && rule.as_change().is_none()) {
+    for rule in rules {
         each(rule, &admission, &mut bindings);
     }
+}
+
+/// Why an object is judged.
+#[derive(Clone, Copy)]
+pub(super) enum Case<'a> {
+    /// It is new to the reader, or something else changed on which verdicts depend: all rules are asked.
+    Again,
+    /// It changed: those rules are asked that read something of what changed.
+    Changed(&'a Comparison<'a>),
 }
 
 impl Engine {
     pub(super) fn judge(
         &mut self,
-        reader: &Reader,
+        plan: &Plan,
         watch: WatchId,
-        before: Option<&ProjectedObject>,
+        case: Case<'_>,
         object: &ProjectedObject,
         now: Timestamp,
         out: &mut Outcome,
     ) {
-        let Some(tracked) = self.policies.get_mut(&reader.policy) else {
+        let (reader, policy) = (&plan.reader, &plan.policy);
+        // Not all that it reads is known yet; what is known of it stays.
+        if object.generation() < plan.terms.since {
             return;
+        }
+        let (before, comparison) = match case {
+            Case::Again => (None, None),
+            Case::Changed(comparison) if plan.by_labels && comparison.relabelled() => {
+                (Some(comparison.before), None)
+            }
+            Case::Changed(comparison) => (Some(comparison.before), Some(comparison)),
         };
-        let policy = tracked.policy.clone();
-        let Some(index) = policy.selections.iter().position(|s| s.name == reader.selection) else {
+        let asked = |(rule, view): &(&CompiledRule, &usize)| {
+            rule.judges(plan.index)
+                && rule.as_change().is_none()
+                && comparison.is_none_or(|comparison| comparison.differs(**view))
+        };
+        let rules = policy.rules.iter().zip(&plan.views).filter(asked).map(|(rule, _)| rule);
+        if comparison.is_some() && rules.clone().next().is_none() {
+            return;
+        }
+        let Some(tracked) = self.policies.get_mut(&reader.policy) else {
             return;
         };
         if tracked.needs_namespaces && !self.watches.namespaces_synced() {
             return;
         }
         let uid = &object.id().uid;
-        if !self.watches.admits(&policy.selections[index], object) {
+        if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
             return;
         }
@@ -128,9 +156,9 @@ impl Engine {
         let schema = self.schemas.of(object.id());
         let facts = Facts { namespace_object, resource, schema, now };
         let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
-        ask(&policy, index, object, facts, |rule, admission, bindings| {
-            let key =
-                FindingKey { rule: rule.name.clone(), selection: reader.selection.clone(), uid: uid.clone() };
+        let mut key = FindingKey { rule: "".into(), selection: reader.selection.clone(), uid: uid.clone() };
+        ask(policy, rules, object, facts, |rule, admission, bindings| {
+            key.rule = rule.name.clone();
             let verdict = match (&rule.kind, admission) {
                 // What was found before stays until the rule can be judged again.
                 (None | Some(RuleKind::Change(_)), _) => DriftVerdict::Wait,
@@ -149,12 +177,12 @@ impl Engine {
                 (Some(RuleKind::Drift(drift)), Admission::Judged) => {
                     let feeds = rule.baseline().and_then(|baseline| feeds.get(baseline));
                     let reference = watches.only(feeds.into_iter().flatten());
-                    let case = Case {
+                    let case = rules::Case {
                         object,
                         before,
                         open: ledger.get(&key).map(|finding| &**finding),
                         drifted: ledger.drifted(&key),
-                        reference: reference.map(|reference| reference.map(|object| &**object)),
+                        reference,
                         schema,
                         now,
                     };
@@ -163,7 +191,7 @@ impl Engine {
             };
             let transition = match verdict {
                 DriftVerdict::Known(verdict, drifted) => {
-                    let transition = ledger.enter(key.clone(), rule.severity, object.id(), verdict, now);
+                    let transition = ledger.enter(&key, rule.severity, object.id(), verdict, now);
                     ledger.keep_drifted(&key, drifted);
                     transition
                 }

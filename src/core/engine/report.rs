@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::plan::Plan;
+use super::watches::Watched;
 use super::{Engine, Tracked};
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, Occurrence, PolicyKey, Severity};
@@ -71,7 +73,7 @@ impl Engine {
         let tracked = self.policies.get(key)?;
         let selections = tracked.policy.selections.iter().map(|selection| SelectionReport {
             name: selection.name.clone(),
-            objects: self.objects_of(tracked, selection),
+            objects: self.objects_of(key, tracked, selection),
             settled: tracked.settled.contains(&selection.name),
         });
         let rules = tracked.policy.rules.iter().map(|rule| {
@@ -117,11 +119,13 @@ impl Engine {
         self.watches.by_id.get(&id).map_or(0, |watch| watch.objects.len())
     }
 
-    fn objects_of(&self, tracked: &Tracked, selection: &Selection) -> usize {
+    fn objects_of(&self, key: &PolicyKey, tracked: &Tracked, selection: &Selection) -> usize {
         let feeds = tracked.feeds.get(&selection.name).into_iter().flatten();
-        feeds
-            .filter_map(|id| self.watches.by_id.get(id))
-            .map(|watch| self.watches.count(watch, selection))
-            .sum()
+        let of = |watch: &Watched| {
+            let reads = |plan: &Plan| plan.reader.policy == *key && plan.reader.selection == selection.name;
+            let plan = watch.plans.iter().position(reads)?;
+            Some(self.watches.count(watch, selection, plan))
+        };
+        feeds.filter_map(|id| self.watches.by_id.get(id)).filter_map(of).sum()
     }
 }

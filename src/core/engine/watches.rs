@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use super::Route;
+use super::plan::Plan;
+use super::{Reader, Route, Terms};
 use crate::core::event::{ObjectKey, WatchId};
+use crate::core::paths::Paths;
 use crate::core::policy::Selection;
 use crate::core::project::ProjectedObject;
+use crate::core::store::{Cursor, Put, Store};
 
 /// Namespaces that are remembered after they went. Watches are not in step: the deletion of an object may be told
 /// after that of its namespace, and is judged nevertheless.
@@ -16,60 +19,128 @@ const MAX_DEPARTED: usize = 256;
 pub(super) struct Watches {
     pub(super) by_id: HashMap<WatchId, Watched>,
     pub(super) namespaces: Option<WatchId>,
-    departed: VecDeque<Arc<ProjectedObject>>,
+    departed: VecDeque<ProjectedObject>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Watched {
     pub(super) route: Route,
-    pub(super) objects: BTreeMap<ObjectKey, Kept>,
-    /// How many of the objects are in each namespace; no entry for none.
-    per_namespace: BTreeMap<Option<Arc<str>>, usize>,
-    pub(super) epoch: u64,
+    pub(super) plans: Arc<[Plan]>,
+    /// What the plans' rules are decided by.
+    pub(super) views: Arc<[Paths]>,
+    /// For each plan that selects by itself, how many objects it selects.
+    pub(super) selected: Vec<usize>,
+    pub(super) objects: Store,
+    /// The objects as trees, where others are judged by them: namespaces, and what drift is compared with.
+    ready: Option<BTreeMap<ObjectKey, ProjectedObject>>,
+    /// Counts lists, so that what a list no longer has is known by not being seen in it.
+    pass: u32,
+    /// The earliest generation of the projection among the objects of the list that is being read.
+    listing: u32,
+    /// The same of the last complete list, and so of all objects.
+    pub(super) generation: u32,
     pub(super) synced: bool,
 }
 
-#[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) object: Arc<ProjectedObject>,
-    pub(super) epoch: u64,
-}
-
 impl Watched {
+    pub(super) fn begin_list(&mut self) {
+        self.pass = self.pass.wrapping_add(1);
+        self.listing = u32::MAX;
+    }
+
+    /// What the list no longer has.
+    pub(super) fn end_list(&mut self) -> Vec<ObjectKey> {
+        self.synced = true;
+        self.generation = self.listing;
+        self.objects.not_seen_in(self.pass)
+    }
+
+    /// Whether all that a reader needs of the objects is known.
+    pub(super) fn is_complete(&self, since: u32) -> bool {
+        self.synced && self.generation >= since
+    }
+
+    pub(super) fn terms(&self, reader: &Reader) -> Terms {
+        self.route.terms.get(reader).copied().unwrap_or_default()
+    }
+
     /// Keeps an object as it is now.
-    pub(super) fn keep(&mut self, key: ObjectKey, object: Arc<ProjectedObject>) {
-        let namespace = key.namespace.clone();
-        if self.objects.insert(key, Kept { object, epoch: self.epoch }).is_none() {
-            *self.per_namespace.entry(namespace).or_default() += 1;
+    pub(super) fn keep(&mut self, object: &ProjectedObject) -> Put {
+        self.listing = self.listing.min(object.generation());
+        let put = self.objects.put(object, self.pass);
+        let before = match &put {
+            Put::Changed(before) | Put::Replaced(before) => Some(before),
+            Put::New => None,
+            Put::Same { generation, .. } if *generation == object.generation() => return put,
+            Put::Same { .. } => None,
+        };
+        let known_generation = match &put {
+            Put::Same { generation, .. } => Some(*generation),
+            _ => None,
+        };
+        for (plan, selected) in
+            self.plans.iter().zip(&mut self.selected).filter(|(plan, _)| plan.terms.select)
+        {
+            let was = match known_generation {
+                Some(generation) => generation >= plan.terms.since && plan.selects(object),
+                None => before.is_some_and(|before| plan.counts(before)),
+            };
+            *selected = *selected + usize::from(plan.counts(object)) - usize::from(was);
         }
+        if let Some(ready) = &mut self.ready {
+            ready.insert(object.key(), object.clone());
+        }
+        put
     }
 
     /// Forgets an object; returns what was known of it.
-    pub(super) fn drop(&mut self, key: &ObjectKey) -> Option<Arc<ProjectedObject>> {
-        let kept = self.objects.remove(key)?;
-        if let Some(count) = self.per_namespace.get_mut(&key.namespace) {
-            *count -= 1;
-            if *count == 0 {
-                self.per_namespace.remove(&key.namespace);
+    pub(super) fn drop(&mut self, key: &ObjectKey) -> Option<ProjectedObject> {
+        let object = self.objects.remove(key)?;
+        for (plan, selected) in
+            self.plans.iter().zip(&mut self.selected).filter(|(plan, _)| plan.terms.select)
+        {
+            *selected -= usize::from(plan.counts(&object));
+        }
+        if let Some(ready) = &mut self.ready {
+            ready.remove(key);
+        }
+        Some(object)
+    }
+
+    /// Takes new readers, and what they look at.
+    pub(super) fn serve(&mut self, plans: Vec<Plan>, views: Arc<[Paths]>, ready: bool) {
+        (self.plans, self.views) = (plans.into(), views);
+        self.selected = vec![0; self.plans.len()];
+        if self.plans.iter().any(|plan| plan.terms.select) {
+            for object in self.objects.objects() {
+                for (plan, selected) in self.plans.iter().zip(&mut self.selected) {
+                    *selected += usize::from(plan.terms.select && plan.counts(&object));
+                }
             }
         }
-        Some(kept.object)
+        match (ready, &self.ready) {
+            (true, None) => {
+                self.ready = Some(self.objects.objects().map(|object| (object.key(), object)).collect());
+            }
+            (false, Some(_)) => self.ready = None,
+            _ => {}
+        }
     }
 }
 
 impl Watches {
-    pub(super) fn namespace(&self, name: &str) -> Option<&Arc<ProjectedObject>> {
+    pub(super) fn namespace(&self, name: &str) -> Option<&ProjectedObject> {
         let key = ObjectKey { namespace: None, name: name.into() };
-        self.by_id.get(&self.namespaces?)?.objects.get(&key).map(|kept| &kept.object)
+        self.by_id.get(&self.namespaces?)?.ready.as_ref()?.get(&key)
     }
 
     /// The namespace, or what it was when it went.
-    pub(super) fn last_of_namespace(&self, name: &str) -> Option<&Arc<ProjectedObject>> {
+    pub(super) fn last_of_namespace(&self, name: &str) -> Option<&ProjectedObject> {
         let departed = || self.departed.iter().rev().find(|namespace| &*namespace.id().name == name);
         self.namespace(name).or_else(departed)
     }
 
-    pub(super) fn remember_departed(&mut self, namespace: Arc<ProjectedObject>) {
+    pub(super) fn remember_departed(&mut self, namespace: ProjectedObject) {
         if self.departed.len() == MAX_DEPARTED {
             self.departed.pop_front();
         }
@@ -80,9 +151,13 @@ impl Watches {
     pub(super) fn only<'a>(
         &'a self,
         mut feeds: impl Iterator<Item = &'a WatchId>,
-    ) -> Option<Option<&'a Arc<ProjectedObject>>> {
-        let watch = self.by_id.get(feeds.next()?).filter(|watch| watch.synced)?;
-        Some(watch.objects.values().next().map(|kept| &kept.object))
+    ) -> Option<Option<&'a ProjectedObject>> {
+        let watch = self.by_id.get(feeds.next()?)?;
+        let since = watch.plans.iter().map(|plan| plan.terms.since).max().unwrap_or_default();
+        if !watch.is_complete(since) {
+            return None;
+        }
+        Some(watch.ready.as_ref().and_then(|ready| ready.values().next()))
     }
 
     pub(super) fn namespaces_synced(&self) -> bool {
@@ -100,26 +175,30 @@ impl Watches {
     }
 
     pub(super) fn admits(&self, selection: &Selection, object: &ProjectedObject) -> bool {
-        selection.admits(object, |name| self.namespace(name).map(|object| object.labels()))
+        selection.filter.is_empty()
+            || selection.admits(object, |name| self.namespace(name).map(|object| object.labels()))
     }
 
-    /// How many objects of a watch a selection admits.
-    pub(super) fn count(&self, watch: &Watched, selection: &Selection) -> usize {
+    /// How many objects of a watch one of its readers selects.
+    pub(super) fn count(&self, watch: &Watched, selection: &Selection, plan: usize) -> usize {
+        if watch.plans.get(plan).is_some_and(|plan| plan.terms.select) {
+            return watch.selected.get(plan).copied().unwrap_or_default();
+        }
         if selection.filter.is_empty() {
             return watch.objects.len();
         }
-        let admitted = |(namespace, count): (&Option<Arc<str>>, &usize)| match namespace {
-            Some(_) if self.passes(selection, namespace.as_deref()) => *count,
+        let admitted = |(namespace, count): (Option<&Arc<str>>, usize)| match namespace {
+            Some(_) if self.passes(selection, namespace.map(|name| &**name)) => count,
             Some(_) => 0,
             // Namespaces are matched one by one, and other cluster scoped objects are few.
             None => self.cluster_scoped(watch, selection),
         };
-        watch.per_namespace.iter().map(admitted).sum()
+        watch.objects.namespaces().map(admitted).sum()
     }
 
     fn cluster_scoped(&self, watch: &Watched, selection: &Selection) -> usize {
-        let objects = watch.objects.iter().take_while(|(key, _)| key.namespace.is_none());
-        objects.filter(|(_, kept)| self.admits(selection, &kept.object)).count()
+        let (objects, _) = watch.objects.slice(Some(&Cursor::before(None)), true, usize::MAX);
+        objects.iter().filter(|object| self.admits(selection, object)).count()
     }
 
     pub(super) fn passes(&self, selection: &Selection, namespace: Option<&str>) -> bool {

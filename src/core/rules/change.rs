@@ -47,6 +47,8 @@ impl fmt::Display for Operation {
 pub struct Change {
     /// Which changes it judges.
     pub on: BTreeSet<Operation>,
+    /// Which fields count: a change of others is none.
+    pub scope: FieldScope,
     /// True for a change that is in order.
     pub validation: Program,
     /// Text of the occurrence; the changed fields are added to it.
@@ -68,7 +70,7 @@ impl Change {
             Ok(true) => Verdict::Compliant,
             Ok(false) => {
                 let (otherwise, fields) = match (before, after) {
-                    (Some(before), Some(after)) => (String::new(), changed(before, after, schema, now)),
+                    (Some(before), Some(after)) => (String::new(), self.changed(before, after, schema, now)),
                     (None, Some(after)) => {
                         let creator = creator(after);
                         let by = creator.as_ref().map(|creator| by(Some(creator))).unwrap_or_default();
@@ -82,17 +84,17 @@ impl Change {
             Err(error) => Verdict::Error(error_text(&error)),
         }
     }
-}
 
-fn changed(
-    before: &ProjectedObject,
-    after: &ProjectedObject,
-    schema: Option<&Schema>,
-    now: Timestamp,
-) -> Fields {
-    let scope = FieldScope::new(Vec::new(), Vec::new());
-    let changes = diff(before.root(), after.root(), &scope, Mode::Exact, &schema);
-    Fields::of(&changes, |change| show(change, Some(before), after, now))
+    fn changed(
+        &self,
+        before: &ProjectedObject,
+        after: &ProjectedObject,
+        schema: Option<&Schema>,
+        now: Timestamp,
+    ) -> Fields {
+        let changes = diff(before.root(), after.root(), &self.scope, Mode::Exact, &schema);
+        Fields::of(&changes, |change| show(change, Some(before), after, now))
+    }
 }
 
 /// One changed field, for people.

@@ -17,6 +17,7 @@ pub use expression::Expression;
 pub use wording::Wording;
 
 use super::cel::Program;
+use super::diff::FieldScope;
 use super::fields::Fields;
 use super::finding::Severity;
 use super::secret::without_digests;
@@ -85,6 +86,14 @@ impl CompiledRule {
     /// Whether it needs to know who changed which field.
     pub fn asks_who(&self) -> bool {
         matches!(self.kind, Some(RuleKind::Change(_) | RuleKind::Drift(_)))
+    }
+
+    /// The fields that may not drift, when it is about drift.
+    pub fn drift_scope(&self) -> Option<&FieldScope> {
+        match &self.kind {
+            Some(RuleKind::Drift(drift)) => Some(&drift.scope),
+            _ => None,
+        }
     }
 
     /// The selection that finds its baseline, when it has one.

@@ -7,6 +7,7 @@ mod findings;
 mod lists;
 mod namespaces;
 mod policies;
+mod projected;
 mod random;
 mod reports;
 mod restarts;
@@ -16,13 +17,13 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Assignment, Engine, Outcome, PolicyReport, Reader, Route};
+use super::{Assignment, Engine, Outcome, PolicyReport, Reader, Route, Terms};
 use crate::api::MonitorPolicySpec;
 use crate::core::event::{ObjectEvent, ObjectKey, WatchId};
 use crate::core::finding::{Finding, FindingKey, PolicyKey, Transition};
 use crate::core::policy::CompiledPolicy;
-use crate::core::project::ProjectedObject;
 use crate::core::project::testing::object;
+use crate::core::project::{ProjectedObject, Shape};
 use crate::policy::compile;
 
 /// The watch of all items, unless a test says otherwise.
@@ -164,8 +165,8 @@ impl World {
             let reader = Reader { policy: policy.key.clone(), selection: policy.selections[0].name.clone() };
             for watch in watches {
                 let route = next.routes.entry(watch).or_insert_with(|| Route {
-                    readers: BTreeSet::new(),
                     resource: ["example.io".into(), "v1".into(), "items".into()],
+                    ..Route::default()
                 });
                 if !policy.suspended {
                     route.readers.insert(reader.clone());

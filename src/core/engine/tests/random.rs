@@ -194,7 +194,7 @@ impl Cluster {
         }
         let resource = || ["example.io".into(), "v1".into(), "items".into()];
         let routes = wanted.into_iter().map(|(feed, readers)| {
-            let route = Route { readers, resource: resource() };
+            let route = Route { readers, resource: resource(), ..Route::default() };
             (self.watches[&feed].0, route)
         });
         let assignment = Assignment {
