@@ -9,6 +9,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
@@ -56,6 +59,7 @@ impl Judge {
             fan,
             metrics: metrics.clone(),
             counted: HashMap::new(),
+            handled: HashMap::new(),
             clock: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
             ticked: Instant::now(),
         };
@@ -127,12 +131,19 @@ fn lock(engine: &Mutex<Engine>) -> MutexGuard<'_, Engine> {
     engine.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the metrics know of a watch.
+struct Counted {
+    objects: i64,
+    kept: Gauge,
+    processed: Counter,
+}
+
 struct Worker {
     engine: Arc<Mutex<Engine>>,
     fan: Fan,
     metrics: Arc<Metrics>,
-    /// Objects that the metrics know of.
-    counted: HashMap<WatchId, (Arc<ResourceLabel>, i64)>,
+    counted: HashMap<WatchId, Counted>,
+    handled: HashMap<&'static str, Histogram>,
     clock: tokio::runtime::Runtime,
     ticked: Instant,
 }
@@ -154,11 +165,12 @@ impl Worker {
                 }
                 Next::Input(Input::Event(watch, label, event)) => {
                     let synced = matches!(event, ObjectEvent::Synced);
-                    let outcome = self.timed("event", |engine, now| engine.step(watch, event, now));
-                    self.metrics.events_processed.get_or_create(&label).inc();
-                    self.count(watch, label);
+                    let (outcome, erring, objects) = self.timed("event", |engine, now| {
+                        let outcome = engine.step(watch, event, now);
+                        (outcome, engine.take_erring(), engine.objects(watch))
+                    });
+                    self.count(watch, label, objects as i64);
                     self.announce(outcome);
-                    let erring = lock(&self.engine).errors_changed(watch);
                     erring.iter().for_each(|policy| self.fan.add(policy));
                     if synced {
                         self.nudge_readers(watch);
@@ -182,27 +194,34 @@ impl Worker {
         }
     }
 
-    fn timed<T>(&self, handler: &'static str, work: impl FnOnce(&mut Engine, Timestamp) -> T) -> T {
+    fn timed<T>(&mut self, handler: &'static str, work: impl FnOnce(&mut Engine, Timestamp) -> T) -> T {
         let start = Instant::now();
         let result = work(&mut lock(&self.engine), Timestamp::now());
-        self.metrics.handled(handler, start.elapsed());
+        let durations = self.handled.entry(handler).or_insert_with(|| self.metrics.durations(handler));
+        durations.observe(start.elapsed().as_secs_f64());
         result
     }
 
     /// Several watches may be of one resource: each adds its own difference.
-    fn count(&mut self, watch: WatchId, label: Arc<ResourceLabel>) {
-        let objects = lock(&self.engine).objects(watch) as i64;
-        let gauge = self.metrics.cache_objects.get_or_create(&label).clone();
-        let (_, before) = self.counted.entry(watch).or_insert_with(|| (label, 0));
-        gauge.inc_by(objects - *before);
-        *before = objects;
+    fn count(&mut self, watch: WatchId, label: Arc<ResourceLabel>, objects: i64) {
+        let metrics = &self.metrics;
+        let counted = self.counted.entry(watch).or_insert_with(|| Counted {
+            objects: 0,
+            kept: metrics.cache_objects.get_or_create_owned(&label),
+            processed: metrics.events_processed.get_or_create_owned(&label),
+        });
+        counted.processed.inc();
+        if counted.objects != objects {
+            counted.kept.inc_by(objects - counted.objects);
+            counted.objects = objects;
+        }
     }
 
     fn count_ended(&mut self, watches: &HashSet<WatchId>) {
-        self.counted.retain(|watch, (label, objects)| {
+        self.counted.retain(|watch, counted| {
             let keep = watches.contains(watch);
             if !keep {
-                self.metrics.cache_objects.get_or_create(label).dec_by(*objects);
+                counted.kept.dec_by(counted.objects);
             }
             keep
         });
@@ -210,6 +229,11 @@ impl Worker {
 
     /// Waits for an input, but not so long that policies that read the time are forgotten.
     fn wait_next(&self, queue: &mut mpsc::Receiver<Input>) -> Next {
+        // Most of the time there is a next one, and a timer is not for free.
+        match try_next(queue) {
+            Next::Nothing => {}
+            next => return next,
+        }
         match self.clock.block_on(async { tokio::time::timeout(TICK, queue.recv()).await }) {
             Ok(Some(input)) => Next::Input(input),
             Ok(None) => Next::Ended,

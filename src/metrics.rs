@@ -2,7 +2,6 @@
 //! words of the enumerations below; never text of an error.
 
 use std::fmt;
-use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
 use prometheus_client::metrics::counter::Counter;
@@ -208,9 +207,9 @@ impl Metrics {
         self.errors.get_or_create(&ErrorLabel { kind }).inc();
     }
 
-    /// Notes how long a handler took.
-    pub fn handled(&self, handler: &'static str, took: Duration) {
-        self.handler_duration.get_or_create(&HandlerLabel { handler }).observe(took.as_secs_f64());
+    /// How long a handler takes, in seconds.
+    pub fn durations(&self, handler: &'static str) -> Histogram {
+        self.handler_duration.get_or_create_owned(&HandlerLabel { handler })
     }
 
     /// Drops the series of a policy that is gone.
@@ -247,7 +246,7 @@ mod tests {
         metrics.events_processed.get_or_create(&pods).inc();
         metrics.resyncs.get_or_create(&pods).inc();
         metrics.cache_objects.get_or_create(&pods).set(3);
-        metrics.handled("event", Duration::from_millis(1));
+        metrics.durations("event").observe(0.001);
         metrics.error(ErrorKind::Watch);
         let text = metrics.encode().expect("text");
         for line in [

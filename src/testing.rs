@@ -26,6 +26,8 @@ pub struct Asked {
     pub method: Method,
     pub path: String,
     pub query: BTreeMap<String, String>,
+    /// The header of that name.
+    pub accept: String,
     pub body: Value,
     pub at: Instant,
 }
@@ -113,9 +115,11 @@ impl Service<Request<Body>> for ApiServer {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body.collect_bytes().await?;
+            let accept = head.headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok());
             let query = head.uri.query().unwrap_or_default().split('&');
             let query = query.filter_map(|pair| pair.split_once('='));
             let reply = server.reply(Asked {
+                accept: accept.unwrap_or_default().to_owned(),
                 method: head.method,
                 path: head.uri.path().to_owned(),
                 query: query.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),

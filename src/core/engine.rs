@@ -92,6 +92,8 @@ pub struct Engine {
     work: VecDeque<Work>,
     restored: HashMap<PolicyKey, Restored>,
     schemas: SchemaSet,
+    /// Policies whose rule errors changed.
+    erring: BTreeSet<PolicyKey>,
 }
 
 /// What an earlier process left of one policy.
@@ -220,6 +222,7 @@ impl Engine {
             };
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
+            note_errors(tracked, &mut self.erring, plan);
             if object.generation() >= plan.terms.since {
                 self.judge_change(plan, id, Happened::Went(object), now, out);
             }
@@ -238,18 +241,15 @@ impl Engine {
         plans.map(|plan| plan.reader.policy.clone()).collect()
     }
 
-    /// Those of the policies that read a watch whose rule errors changed since the last call: no transition tells
-    /// of them.
-    pub fn errors_changed(&mut self, id: WatchId) -> Vec<PolicyKey> {
-        let Some(watch) = self.watches.by_id.get(&id) else {
-            return Vec::new();
-        };
-        let changed = |policy: &&PolicyKey| {
-            let tracked = self.policies.get_mut(*policy);
-            tracked.is_some_and(|tracked| tracked.ledger.take_errors_changed())
-        };
-        let readers = watch.plans.iter().map(|plan| &plan.reader.policy);
-        readers.filter(changed).cloned().collect()
+    /// The policies whose rule errors changed since the last call: no transition tells of them.
+    pub fn take_erring(&mut self) -> BTreeSet<PolicyKey> {
+        std::mem::take(&mut self.erring)
+    }
+}
+
+fn note_errors(tracked: &mut Tracked, erring: &mut BTreeSet<PolicyKey>, plan: &Plan) {
+    if tracked.ledger.take_errors_changed() {
+        erring.insert(plan.reader.policy.clone());
     }
 }
 

@@ -98,6 +98,17 @@ impl Selection {
     }
 }
 
+/// Which object it is.
+pub fn identity() -> Paths {
+    Paths::only([
+        &["apiVersion"][..],
+        &["kind"],
+        &["metadata", "name"],
+        &["metadata", "namespace"],
+        &["metadata", "uid"],
+    ])
+}
+
 /// The labels of an object.
 pub fn labels() -> Paths {
     let labels = Paths::of([("labels".into(), Keep::All)], Keep::Nothing, Keep::Nothing);

@@ -199,6 +199,11 @@ impl Paths {
         self.includes(&Self::all())
     }
 
+    /// Whether everything is kept that is not named, as of whole objects.
+    pub fn keeps_the_rest(&self) -> bool {
+        self.rest == Keep::All
+    }
+
     /// Whether all that is kept is below one entry, leaving aside some.
     pub fn is_within(&self, entry: &str, aside: &[&str]) -> bool {
         let named =

@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use crate::core::cel::{MAX_STEPS, Program, Reads, Root, Sizes};
 use crate::core::check::{self, Warning};
+use crate::core::paths::Paths;
 use crate::core::policy::{CompiledPolicy, Selection};
-use crate::core::rules::{Baseline, CompiledRule, RuleKind};
+use crate::core::project::Shape;
+use crate::core::rules::{Baseline, CompiledRule, Operation, RuleKind};
 use crate::core::schema::Schema;
 
 /// How large lists and texts are taken to be where the cost of an expression is told.
@@ -24,6 +26,7 @@ pub fn explain(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Stri
     page.line(1, "resources");
     for (n, selection) in policy.selections.iter().enumerate() {
         page.line(2, format!("{}: {}", selection.name, selected(selection)));
+        page.fact("keeps", &kept(&policy.needs(n, false)));
         if schemas.get(n).is_none_or(Option::is_none) {
             page.line(3, "fields not checked: its CustomResourceDefinition is not at hand");
         }
@@ -82,7 +85,9 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
             let on: Vec<&str> = change.on.iter().map(|operation| operation.as_str()).collect();
             facts.push(("on", on.join(", ")));
             of_program(policy, "expression", &change.validation, &mut facts);
-            facts.push(("needs", "whole objects, to tell which fields changed, and by whom".to_owned()));
+            if change.on.contains(&Operation::Update) {
+                facts.push(("compares", fields(&change.scope.compared())));
+            }
         }
         Some(RuleKind::Drift(drift)) => {
             facts.push((
@@ -97,7 +102,7 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
                 let managers: Vec<&str> = drift.allowed_managers.iter().map(|manager| &**manager).collect();
                 facts.push(("allows", managers.join(", ")));
             }
-            facts.push(("needs", "whole objects, to tell which fields changed, and by whom".to_owned()));
+            facts.push(("compares", fields(&drift.scope.compared())));
         }
     }
     if let Some(wording) = rule.wording() {
@@ -108,6 +113,23 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
         }
     }
     facts
+}
+
+/// What a watch keeps of each object, one a line.
+fn kept(shape: &Shape) -> String {
+    let mut text = fields(&shape.paths);
+    if shape.managed_fields {
+        text.push_str("\nmetadata.managedFields, to tell by whom");
+    }
+    text
+}
+
+fn fields(paths: &Paths) -> String {
+    match paths.lines() {
+        _ if paths.keeps_the_rest() => "whole objects".to_owned(),
+        lines if lines.is_empty() => "which objects there are, and nothing of them".to_owned(),
+        lines => lines.join("\n"),
+    }
 }
 
 fn of_program(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::catalog::{Catalog, Served, Unresolved, resource_name};
 use crate::core::engine::Reader;
-use crate::core::needs::labels;
+use crate::core::needs::{identity, labels};
 use crate::core::policy::{PolicySet, Target};
 use crate::core::project::Shape;
 
@@ -101,7 +101,7 @@ pub struct Wanted {
 }
 
 /// What is wanted of one watch.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Want {
     /// Who reads it, and what of each object.
     pub readers: BTreeMap<Reader, Part>,
@@ -116,6 +116,13 @@ pub struct Part {
     pub shape: Shape,
     /// Whether the watch is of more than it selects.
     pub select: bool,
+}
+
+impl Default for Want {
+    /// Which object it is is known in any case, so no rule that reads it is a reason to list anything again.
+    fn default() -> Self {
+        Self { readers: BTreeMap::new(), shape: identity().into() }
+    }
 }
 
 impl Want {
@@ -205,4 +212,125 @@ fn keys(served: &Served, target: &Target) -> impl Iterator<Item = WatchKey> {
 /// Group, version and plural of a watch, as `request.resource` shows them.
 pub fn resource_of(key: &WatchKey) -> [Arc<str>; 3] {
     [key.group.as_str().into(), key.version.as_str().into(), key.plural.as_str().into()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::MonitorPolicySpec;
+    use crate::core::finding::PolicyKey;
+    use crate::core::paths::Paths;
+    use crate::core::policy::CompiledPolicy;
+    use crate::policy::compile;
+
+    const IMAGES: &str =
+        "rules: [{name: r, expression: 'object.spec.containers.all(c, c.image != \"bad\")'}]";
+
+    /// The paths that are kept, but for what is kept of every object.
+    fn told_paths(shape: &Shape) -> String {
+        let always = identity().lines();
+        let lines = shape.paths.lines().into_iter().filter(|line| !always.contains(line));
+        lines.collect::<Vec<_>>().join(", ")
+    }
+
+    fn policy(name: &str, selection: &str, rules: &str) -> (PolicyKey, Arc<CompiledPolicy>) {
+        let spec = format!("resources: [{{name: pods, apiVersion: v1, kind: Pod{selection}}}]\n{rules}");
+        let spec: MonitorPolicySpec = crate::yaml::from_str(&spec).expect("a spec");
+        let key = PolicyKey(name.into());
+        let policy = compile(key.clone(), name.into(), 1, &spec);
+        assert_eq!(policy.problems, []);
+        (key, Arc::new(policy))
+    }
+
+    fn wanted_of<const N: usize>(policies: [(PolicyKey, Arc<CompiledPolicy>); N]) -> Wanted {
+        let pods = Served {
+            group: String::new(),
+            version: "v1".into(),
+            kind: "Pod".into(),
+            plural: "pods".into(),
+            namespaced: true,
+            watchable: true,
+            definition: None,
+        };
+        wanted(&policies.into_iter().collect(), &Catalog::new(true, [pods], [], &BTreeSet::new()))
+    }
+
+    /// Each watch, what it keeps, and who reads it; `*` behind those who select by themselves.
+    fn told(wanted: &Wanted) -> Vec<String> {
+        let reader = |(reader, part): (&Reader, &Part)| {
+            format!("{}{}", reader.policy, if part.select { "*" } else { "" })
+        };
+        let watch = |(key, want): (&WatchKey, &Want)| {
+            let readers: Vec<String> = want.readers.iter().map(reader).collect();
+            format!("{key}: {} for {}", told_paths(&want.shape), readers.join(", "))
+        };
+        wanted.watches.iter().map(watch).collect()
+    }
+
+    #[test]
+    fn a_watch_keeps_the_union_of_what_its_readers_read() {
+        let labels = "rules: [{name: r, expression: has(object.metadata.labels.team)}]";
+        let wanted = wanted_of([policy("a", "", IMAGES), policy("b", "", labels)]);
+        assert_eq!(
+            told(&wanted),
+            ["pods.v1: metadata.labels.team, spec.containers.*, spec.containers[].image for a, b"]
+        );
+    }
+
+    #[test]
+    fn a_narrower_selection_is_served_where_that_keeps_no_more_than_labels() {
+        let narrow = ", namespaces: [shop], labelSelector: {matchLabels: {app: web}}";
+        let wide = policy("wide", "", IMAGES);
+        let wanted = wanted_of([wide.clone(), policy("narrow", narrow, IMAGES)]);
+        assert_eq!(
+            told(&wanted),
+            ["pods.v1: metadata.labels.…, spec.containers.*, spec.containers[].image for narrow*, wide"]
+        );
+        let more = "rules: [{name: r, expression: object.spec.nodeName != 'n1'}]";
+        let wanted = wanted_of([wide, policy("narrow", narrow, more)]);
+        assert_eq!(
+            told(&wanted),
+            [
+                "pods.v1: spec.containers.*, spec.containers[].image for wide",
+                "pods.v1 in shop [app=web]: spec.nodeName for narrow"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_only_the_api_server_can_select_has_a_watch_of_its_own() {
+        let wide = || policy("wide", "", IMAGES);
+        for selection in [
+            ", fieldSelector: status.phase=Running",
+            ", namespaces: [shop], excludeNamespaces: [bank]",
+            ", namespaces: [shop], namespaceSelector: {matchLabels: {tier: public}}",
+        ] {
+            let wanted = wanted_of([wide(), policy("narrow", selection, IMAGES)]);
+            let own = wanted.watches.iter().filter(|(key, _)| key.plural == "pods").count();
+            assert_eq!(own, 2, "{selection}");
+        }
+        // Two narrow ones do not make a wide one.
+        let wanted = wanted_of([
+            policy("a", ", namespaces: [shop]", IMAGES),
+            policy("b", ", namespaces: [bank]", IMAGES),
+        ]);
+        assert_eq!(wanted.watches.len(), 2);
+    }
+
+    #[test]
+    fn rules_on_metadata_need_nothing_else_and_rules_on_updates_need_all() {
+        let shape = |rules: &str| {
+            let wanted = wanted_of([policy("p", "", rules)]);
+            wanted.watches.into_values().next().expect("a watch").shape
+        };
+        let names = shape("rules: [{name: r, expression: object.metadata.name.size() < 40}]");
+        assert!(names.is_metadata_only() && !names.managed_fields);
+        assert!(!shape(IMAGES).is_metadata_only());
+        let changes = |on: &str| {
+            shape(&format!("rules: [{{name: r, 'on': [{on}], expression: 'has(object.spec.nodeName)'}}]"))
+        };
+        assert_eq!(told_paths(&changes("Create")), "spec.nodeName");
+        let all = Shape { managed_fields: true, ..Shape::from(Paths::only([&["spec"][..], &["status"]])) };
+        assert!(changes("Update").includes(&all) && !changes("Create").includes(&all));
+    }
 }

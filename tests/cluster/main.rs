@@ -13,6 +13,7 @@ mod findings;
 mod harness;
 mod history;
 mod install;
+mod kept;
 mod manifests;
 mod replicas;
 mod resilience;

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::judge::{Admission, match_conditions, request};
 use super::plan::{Comparison, Plan};
-use super::{Engine, Outcome};
+use super::{Engine, Outcome, note_errors};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, Occurrence, Resolution, Transition};
@@ -109,5 +109,6 @@ impl Engine {
             tracked.history.add(occurrence.clone());
             out.push((reader.policy.clone(), Transition::Occurred(occurrence)));
         }
+        note_errors(tracked, &mut self.erring, plan);
     }
 }

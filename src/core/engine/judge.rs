@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::plan::{Comparison, Plan};
-use super::{Engine, Outcome};
+use super::{Engine, Outcome, note_errors};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
@@ -147,6 +147,7 @@ impl Engine {
         let uid = &object.id().uid;
         if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
+            note_errors(tracked, &mut self.erring, plan);
             return;
         }
         let namespace_object =
@@ -203,6 +204,7 @@ impl Engine {
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
         });
+        note_errors(tracked, &mut self.erring, plan);
     }
 }
 

@@ -532,3 +532,26 @@ async fn a_lost_connection_is_stale_until_the_server_accepts_the_watch_again() {
     use ResourceState::{Stale, Watching};
     assert_eq!(*states.lock().expect("states"), [Watching, Stale, Watching]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn metadata_alone_is_asked_for_while_nothing_else_is_read() {
+    let server =
+        script([("streamed list", vec![list(&["a"], vec![Part::Open]), list(&["a"], vec![Part::Open])])]);
+    let (tell, mut heard) = mpsc::unbounded_channel();
+    let names = Paths::only([&["metadata", "name"][..]]);
+    let projection = Arc::new(Projection::new(names.clone(), "v1", "Pod"));
+    let relist: Arc<Notify> = Arc::default();
+    let mut task = JoinSet::new();
+    let sink = Listener(tell);
+    task.spawn(follow(settings(&server, 1), pods(), projection.clone(), relist.clone(), sink));
+    while heard.recv().await.expect("it goes on") != "complete" {}
+    // More is kept from the next list on.
+    let mut more = names;
+    more.add(&Paths::only([&["spec", "nodeName"][..]]));
+    projection.widen(1, Arc::new(more.into()));
+    relist.notify_one();
+    while heard.recv().await.expect("it goes on") != "complete" {}
+    let asked: Vec<bool> =
+        server.asked().iter().map(|asked| asked.accept.contains("as=PartialObjectMetadata;")).collect();
+    assert_eq!(asked, [true, false]);
+}

@@ -214,3 +214,54 @@ fn two_policies_on_one_watch_are_judged_each_by_its_own_rules() {
     assert_eq!(world.work(), NOTHING);
     assert_eq!(world.seen(&item("shop/a")), ["resolved low shop/a Compliant"]);
 }
+
+/// A policy that selects some of what its watch is of.
+fn selecting(spec: &str, labels: &str) -> World {
+    let policy = named("p", "uid-1", 1, &spec.replace("kind: Item", &format!("kind: Item{labels}")));
+    let reader = Reader { policy: policy.key.clone(), selection: "items".into() };
+    let route = Route {
+        readers: [reader.clone()].into(),
+        terms: [(reader, Terms { since: 0, select: true })].into(),
+        ..Route::default()
+    };
+    let mut world = World::default();
+    world.take(Assignment {
+        policies: Arc::new([(policy.key.clone(), policy)].into()),
+        routes: [(ITEMS, route)].into(),
+        ..Assignment::default()
+    });
+    world
+}
+
+fn labelled(name: &str, level: i64, labels: serde_json::Value) -> Arc<ProjectedObject> {
+    let metadata = serde_json::json!({"namespace": "x", "name": name, "uid": name, "labels": labels});
+    let item = serde_json::json!({
+        "apiVersion": "example.io/v1", "kind": "Item", "metadata": metadata, "spec": {"level": level},
+    });
+    object(&item.to_string())
+}
+
+#[test]
+fn what_a_wider_watch_brings_is_selected_here() {
+    let rules = "rules:
+- {name: low, expression: object.spec.level <= 3}
+- {name: came, 'on': [Create], expression: 'false'}
+- {name: went, 'on': [Delete], expression: 'false'}";
+    let mut world = selecting(&format!("{SELECTION}\n{rules}"), ", labelSelector: {matchLabels: {tier: a}}");
+    let a = || serde_json::json!({"tier": "a"});
+    let b = || serde_json::json!({"tier": "b"});
+    let first = [labelled("one", 9, a()), labelled("two", 9, b())];
+    assert_eq!(world.list_of(ITEMS, &first), ["opened low x/one"]);
+    assert_eq!(world.report().selections[0].objects, 1);
+    // As for a watch with a selector, who begins to match has come, and who ceases to has gone.
+    let said = world.event(ITEMS, ObjectEvent::Seen(labelled("two", 9, a())));
+    assert_eq!(said, ["opened low x/two", "occurred came x/two: created"]);
+    assert_eq!(world.report().selections[0].objects, 2);
+    let said = world.event(ITEMS, ObjectEvent::Seen(labelled("one", 9, b())));
+    assert_eq!(said, ["resolved low x/one NotSelected", "occurred went x/one: deleted"]);
+    let key = |name: &str| ObjectKey { namespace: Some("x".into()), name: name.into() };
+    assert_eq!(world.event(ITEMS, ObjectEvent::Gone(key("one"))), NOTHING);
+    let said = world.event(ITEMS, ObjectEvent::Gone(key("two")));
+    assert_eq!(said, ["resolved low x/two ObjectGone", "occurred went x/two: deleted"]);
+    assert_eq!(world.report().selections[0].objects, 0);
+}
