@@ -16,7 +16,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // What users write; the severities and limits are those of core.
     ("api", &["core"]),
     ("nudge", &["core"]),
-    ("metrics", &["core"]),
+    ("metrics", &["core", "process"]),
+    ("process", &["allocator"]),
+    ("allocator", &[]),
     ("budget", &[]),
     ("judge", &["core", "metrics", "nudge"]),
     ("cluster", &[]),
