@@ -17,7 +17,7 @@
 //! force), [`watch`] (kinds, watches, objects), [`judge`] (the thread that runs the engine), [`core`] (what
 //! changed and what is wrong; pure), [`record`] (status and Events). Around them: [`cluster`] (clients),
 //! [`app`] (puts everything together), [`cli`], [`offline`] (the same judging without a cluster), [`capture`]
-//! (records events for it), [`yaml`], [`metrics`], [`process`], [`allocator`], [`http`], [`telemetry`],
+//! (records events for it), [`yaml`], [`metrics`], [`process`], [`allocator`], [`http`], [`debug`], [`telemetry`],
 //! [`nudge`], [`budget`], [`leader`].
 
 pub mod allocator;
@@ -28,6 +28,7 @@ pub mod capture;
 pub mod cli;
 pub mod cluster;
 pub mod core;
+pub mod debug;
 pub mod http;
 pub mod judge;
 pub mod leader;

@@ -38,7 +38,15 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("offline", &["api", "core", "policy", "yaml"]),
     // The operator's watches, written down as offline reads them.
     ("capture", &["cluster", "core", "metrics", "offline", "watch"]),
-    ("app", &["cluster", "core", "http", "judge", "leader", "metrics", "nudge", "policy", "record", "watch"]),
+    // Profiles and a function that tells the state: it knows no part of the operator.
+    ("debug", &["allocator"]),
+    (
+        "app",
+        &[
+            "cluster", "core", "debug", "http", "judge", "leader", "metrics", "nudge", "policy", "record",
+            "watch",
+        ],
+    ),
     ("cli", &["api", "app", "capture", "core", "leader", "offline", "telemetry", "yaml"]),
 ];
 
