@@ -2,6 +2,10 @@
 
 # The same Debian release as the image below, so that the C library fits; the version is that of rust-toolchain.toml.
 FROM rust:1.95.0-slim-bookworm AS build
+# jemalloc is built with make, besides the C compiler that is there.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # The caches live beside the layers, so the binary is copied out of them.

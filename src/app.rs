@@ -2,10 +2,13 @@
 //!
 //! Every replica reads the policies and serves HTTP; the one that holds the lease watches, judges and writes.
 
+mod inspect;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use kube::Client;
 use thiserror::Error;
 use tokio::net::TcpListener;
@@ -13,8 +16,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::{info, warn};
 
+use self::inspect::{Inspect, Working};
 use crate::cluster::{self, ConnectError};
 use crate::core::engine::Engine;
+use crate::debug;
 use crate::http;
 use crate::judge::Judge;
 use crate::leader::{self, Elector};
@@ -39,6 +44,8 @@ pub struct Options {
     pub context: Option<String>,
     /// Where HTTP is served.
     pub listen: SocketAddr,
+    /// Where profiles and state are served; none for nowhere.
+    pub debug_listen: Option<SocketAddr>,
     /// The lease; none to lead without one.
     pub lease: Option<leader::Settings>,
     /// Names this process in Events.
@@ -56,8 +63,10 @@ pub enum AppError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The address cannot be listened at.
-    #[error("can not listen at {address} ({source}); choose another address with --listen")]
+    #[error("can not listen at {address} ({source}); choose another address with {option}")]
     Listen {
+        /// What sets the address.
+        option: &'static str,
         /// The address.
         address: SocketAddr,
         /// Why.
@@ -81,8 +90,11 @@ pub enum AppError {
 pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), AppError> {
     let metrics = Arc::new(Metrics::default());
     let client = cluster::connect(options.context.as_deref(), &Observe(metrics.clone())).await?;
-    let address = options.listen;
-    let listener = http::listen(address).await.map_err(|source| AppError::Listen { address, source })?;
+    let listener = listen(options.listen, "--listen").await?;
+    let debug_listener = match options.debug_listen {
+        Some(address) => Some(listen(address, "--debug-listen").await?),
+        None => None,
+    };
     let (stopped, stopping) = watch::channel(false);
     // Dropped at the end, and with it every task.
     let mut tasks = JoinSet::new();
@@ -97,11 +109,17 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     let elector = options.lease.clone().map(|lease| Elector::new(client.clone(), lease));
     let lease = elector.as_ref().map(Elector::trouble);
     spawn_http(&mut tasks, listener, metrics.clone(), published.clone(), lease);
+    let (working, at_work) = watch::channel(None);
+    if let Some(listener) = debug_listener {
+        let published = published.clone();
+        spawn_debug(&mut tasks, listener, Inspect { metrics: metrics.clone(), published, at_work });
+    }
     // Their watch is paced as any other.
     let policies = policy::run(client.clone(), publish, metrics.clone());
     tasks.spawn(CONVERSATION.scope(Arc::default(), policies));
 
-    let lead = |stopping| lead(&options, client.clone(), metrics.clone(), published.clone(), stopping);
+    let lead =
+        |stopping| lead(&options, client.clone(), metrics.clone(), published.clone(), &working, stopping);
     let Some(mut elector) = elector else {
         metrics.leader.set(1);
         return tokio::select! {
@@ -124,6 +142,25 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
     metrics.leader.set(0);
     elector.release().await;
     result
+}
+
+async fn listen(address: SocketAddr, option: &'static str) -> Result<TcpListener, AppError> {
+    http::listen(address).await.map_err(|source| AppError::Listen { option, address, source })
+}
+
+fn spawn_debug(tasks: &mut JoinSet<()>, listener: TcpListener, inspect: Inspect) {
+    match listener.local_addr() {
+        Ok(address) => info!(%address, "serving /debug"),
+        Err(error) => warn!(%error, "address of the debug server unknown"),
+    }
+    tasks.spawn(async move {
+        let describe = Arc::new(move || inspect.clone().describe().boxed());
+        if let Err(error) = debug::serve(listener, describe).await {
+            warn!(%error, "debug server ended");
+        }
+        // Nothing depends on it.
+        std::future::pending().await
+    });
 }
 
 fn spawn_http(
@@ -151,6 +188,7 @@ async fn lead(
     client: Client,
     metrics: Arc<Metrics>,
     mut published: watch::Receiver<Published>,
+    working: &watch::Sender<Option<Working>>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AppError> {
     tokio::select! {
@@ -174,6 +212,12 @@ async fn lead(
         lists: Arc::new(Semaphore::new(options.concurrent_lists)),
         metrics: metrics.clone(),
     };
+    working.send_replace(Some(Working {
+        judge: judge.clone(),
+        board: board.clone(),
+        lists: settings.lists.clone(),
+        concurrent_lists: options.concurrent_lists,
+    }));
 
     let mut watching = JoinSet::new();
     let (catalog, served) = watch::channel(Arc::default());

@@ -115,6 +115,11 @@ impl Judge {
         self.ask(move |engine| engine.history(&policy)).await
     }
 
+    /// How many objects are kept of each of these watches.
+    pub async fn objects(&self, watches: Vec<WatchId>) -> HashMap<WatchId, usize> {
+        self.ask(move |engine| watches.into_iter().map(|id| (id, engine.objects(id))).collect()).await
+    }
+
     /// Asks the engine between two inputs. Rules may hold it for long: whoever asks waits on a thread that renews
     /// no lease and answers no probe.
     async fn ask<T: Default + Send + 'static>(

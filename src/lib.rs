@@ -17,9 +17,10 @@
 //! force), [`watch`] (kinds, watches, objects), [`judge`] (the thread that runs the engine), [`core`] (what
 //! changed and what is wrong; pure), [`record`] (status and Events). Around them: [`cluster`] (clients),
 //! [`app`] (puts everything together), [`cli`], [`offline`] (the same judging without a cluster), [`capture`]
-//! (records events for it), [`yaml`], [`metrics`], [`http`], [`telemetry`], [`nudge`],
-//! [`budget`], [`leader`].
+//! (records events for it), [`yaml`], [`metrics`], [`process`], [`allocator`], [`http`], [`debug`], [`telemetry`],
+//! [`nudge`], [`budget`], [`leader`].
 
+pub mod allocator;
 pub mod api;
 pub mod app;
 pub mod budget;
@@ -27,6 +28,7 @@ pub mod capture;
 pub mod cli;
 pub mod cluster;
 pub mod core;
+pub mod debug;
 pub mod http;
 pub mod judge;
 pub mod leader;
@@ -34,6 +36,7 @@ pub mod metrics;
 pub mod nudge;
 pub mod offline;
 pub mod policy;
+pub mod process;
 pub mod record;
 pub mod telemetry;
 #[cfg(test)]

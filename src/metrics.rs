@@ -10,6 +10,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::process::ProcessCollector;
+
 /// Where something went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -135,7 +137,10 @@ fn durations() -> Histogram {
 
 impl Default for Metrics {
     fn default() -> Self {
-        let mut registry = Registry::with_prefix("polywatch");
+        let mut root = Registry::default();
+        // Names of its own: some are those of any process.
+        root.register_collector(Box::new(ProcessCollector));
+        let registry = root.sub_registry_with_prefix("polywatch");
         let metrics = Self {
             registry: Registry::default(),
             events_processed: Family::default(),
@@ -197,7 +202,7 @@ impl Default for Metrics {
             m.events_held_back.clone(),
         );
         registry.register("status_writes", "Status writes", m.status_writes.clone());
-        Self { registry, ..metrics }
+        Self { registry: root, ..metrics }
     }
 }
 
@@ -259,5 +264,23 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
+    }
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn the_process_is_measured_at_each_scrape() {
+        let metrics = Metrics::default();
+        let read = |name: &str| {
+            let text = metrics.encode().expect("text");
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            let value = line.unwrap_or_else(|| panic!("{name} is missing in\n{text}"));
+            value.parse::<f64>().expect("a number")
+        };
+        let large = std::hint::black_box(vec![1_u8; 64 << 20]);
+        assert!(read("polywatch_memory_bytes{state=\"allocated\"}") >= f64::from(64 << 20));
+        drop(large);
+        assert!(read("polywatch_memory_bytes{state=\"resident\"}") > 0.0);
+        assert!(read("polywatch_memory_bytes{state=\"retained\"}") >= 0.0);
+        assert!(read("process_resident_memory_bytes") > f64::from(1 << 20));
+        assert!(read("process_cpu_seconds_total") >= 0.0);
     }
 }

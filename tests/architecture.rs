@@ -16,7 +16,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // What users write; the severities and limits are those of core.
     ("api", &["core"]),
     ("nudge", &["core"]),
-    ("metrics", &["core"]),
+    ("metrics", &["core", "process"]),
+    ("process", &["allocator"]),
+    ("allocator", &[]),
     ("budget", &[]),
     ("judge", &["core", "metrics", "nudge"]),
     ("cluster", &[]),
@@ -36,7 +38,15 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("offline", &["api", "core", "policy", "yaml"]),
     // The operator's watches, written down as offline reads them.
     ("capture", &["cluster", "core", "metrics", "offline", "watch"]),
-    ("app", &["cluster", "core", "http", "judge", "leader", "metrics", "nudge", "policy", "record", "watch"]),
+    // Profiles and a function that tells the state: it knows no part of the operator.
+    ("debug", &["allocator"]),
+    (
+        "app",
+        &[
+            "cluster", "core", "debug", "http", "judge", "leader", "metrics", "nudge", "policy", "record",
+            "watch",
+        ],
+    ),
     ("cli", &["api", "app", "capture", "core", "leader", "offline", "telemetry", "yaml"]),
 ];
 

@@ -25,6 +25,12 @@ pub struct Run {
     #[arg(long, env = "POLYWATCH_LISTEN", value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
 
+    /// Address of profiles and state for engineers: /debug/pprof/profile?seconds=N (CPU), /debug/pprof/heap, both for
+    /// "go tool pprof", and /debug/state (JSON). Off when not given. Whoever reaches it reads names of objects, so keep
+    /// it on the loopback, as in 127.0.0.1:6060, where "kubectl port-forward" reaches it, too
+    #[arg(long, env = "POLYWATCH_DEBUG_LISTEN", value_name = "IP:PORT")]
+    debug_listen: Option<SocketAddr>,
+
     /// Form of the log
     #[arg(long, env = "POLYWATCH_LOG_FORMAT", value_enum, default_value = "text")]
     log_format: LogFormat,
@@ -103,6 +109,7 @@ impl Run {
         Options {
             context: self.context,
             listen: self.listen,
+            debug_listen: self.debug_listen,
             lease,
             identity,
             watch_timeout: Duration::from_secs(self.watch_seconds),

@@ -34,6 +34,17 @@ impl SelectionState {
     }
 }
 
+/// State of one watch, and for whom it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchState {
+    /// Group, version and plural.
+    pub resource: String,
+    /// Who reads it.
+    pub readers: BTreeSet<Reader>,
+    /// The state.
+    pub state: SelectionState,
+}
+
 /// See the module. Written by the manager, the streams and the checker, read by recorders.
 #[derive(Debug)]
 pub struct Board {
@@ -214,6 +225,16 @@ impl Board {
         Some(checked.warnings.clone())
     }
 
+    /// Every watch that is wanted.
+    pub fn watches(&self) -> BTreeMap<WatchId, WatchState> {
+        let inner = self.lock();
+        let watches = inner.streams.iter().map(|(id, stream)| {
+            let (resource, readers) = (stream.resource.clone(), stream.readers.clone());
+            (*id, WatchState { resource, readers, state: stream.state.clone() })
+        });
+        watches.collect()
+    }
+
     /// Watches that are complete and connected.
     pub fn running(&self) -> usize {
         self.lock().streams.values().filter(|stream| stream.state.state == ResourceState::Watching).count()
@@ -291,6 +312,22 @@ mod tests {
         assert_eq!((stale.state, stale.since), (ResourceState::Stale, at(3)));
         board.note(WatchId(1), Health::Connected, at(10));
         assert_eq!(state(&board, false), ResourceState::Watching);
+    }
+
+    #[test]
+    fn every_watch_is_told_with_its_readers_and_state() {
+        let board = board();
+        board.note(WatchId(2), Health::Complete, at(1));
+        let told = board
+            .watches()
+            .into_iter()
+            .map(|(id, watch)| (id.0, watch.resource, watch.readers.len(), watch.state.state));
+        let expected = [
+            (1, "pods.v1".to_owned(), 1, ResourceState::Syncing),
+            (2, "pods.v1".to_owned(), 1, ResourceState::Watching),
+            (3, "namespaces.v1".to_owned(), 0, ResourceState::Syncing),
+        ];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
     }
 
     #[test]

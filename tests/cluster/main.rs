@@ -8,6 +8,8 @@ mod support;
 
 mod bad_input;
 mod changes;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod debug;
 mod examples;
 mod findings;
 mod harness;

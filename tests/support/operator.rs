@@ -20,6 +20,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Operator {
     process: Process,
     port: u16,
+    debug_port: Option<u16>,
 }
 
 /// How an operator is started; from [`Operator::with`].
@@ -27,6 +28,7 @@ pub struct OperatorOptions {
     command: Command,
     log: PathBuf,
     port: u16,
+    debug_port: Option<u16>,
     lease: String,
     lease_namespace: String,
 }
@@ -47,6 +49,7 @@ impl Operator {
             command,
             log: control_plane.dir().log(&format!("polywatch-{number}")),
             port: free_port(),
+            debug_port: None,
             lease: "polywatch".to_owned(),
             lease_namespace: "default".to_owned(),
         }
@@ -113,6 +116,14 @@ impl Operator {
         })
     }
 
+    /// Status code and body of a path of an operator that was started [`OperatorOptions::with_debug`].
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn debug(&self, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+        http::get_bytes(self.debug_port.expect("with_debug"), path).await
+    }
+
     /// All that the operator has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.process.log()).unwrap_or_default()
@@ -170,6 +181,12 @@ impl OperatorOptions {
         self
     }
 
+    /// With profiles and state, at an address of their own.
+    pub fn with_debug(mut self) -> OperatorOptions {
+        self.debug_port = Some(free_port());
+        self
+    }
+
     /// A further argument.
     pub fn arg(mut self, argument: &str) -> OperatorOptions {
         self.command.arg(argument);
@@ -191,7 +208,14 @@ impl OperatorOptions {
             .arg(&self.lease_namespace)
             .arg("--lease-name")
             .arg(&self.lease);
-        Operator { process: Process::start("polywatch", self.command, self.log), port: self.port }
+        if let Some(port) = self.debug_port {
+            self.command.arg("--debug-listen").arg(format!("127.0.0.1:{port}"));
+        }
+        Operator {
+            process: Process::start("polywatch", self.command, self.log),
+            port: self.port,
+            debug_port: self.debug_port,
+        }
     }
 }
 

@@ -1,0 +1,100 @@
+//! What `/debug/state` tells, gathered from the parts.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, watch};
+
+use crate::core::engine::Reader;
+use crate::core::policy::CompiledPolicy;
+use crate::judge::Judge;
+use crate::metrics::Metrics;
+use crate::policy::Published;
+use crate::watch::{Board, SelectionState};
+
+/// The parts of a replica that leads.
+#[derive(Clone)]
+pub struct Working {
+    /// Has the objects.
+    pub judge: Judge,
+    /// Has the states.
+    pub board: Arc<Board>,
+    /// Has a permit for each list that is not in flight.
+    pub lists: Arc<Semaphore>,
+    /// All of its permits.
+    pub concurrent_lists: usize,
+}
+
+/// The parts of any replica.
+#[derive(Clone)]
+pub struct Inspect {
+    pub metrics: Arc<Metrics>,
+    pub published: watch::Receiver<Published>,
+    /// What it works with once it leads.
+    pub at_work: watch::Receiver<Option<Working>>,
+}
+
+impl Inspect {
+    /// The state at this moment. Waits until the engine is between two inputs.
+    pub async fn describe(self) -> Value {
+        let leader = self.metrics.leader.get() == 1;
+        let working = self.at_work.borrow().clone();
+        let Some(working) = working else {
+            return json!({ "leader": leader });
+        };
+        let watches = working.board.watches();
+        let objects = working.judge.objects(watches.keys().copied().collect()).await;
+        let watches: Vec<Value> = watches
+            .iter()
+            .map(|(id, watch)| {
+                let readers = watch
+                    .readers
+                    .iter()
+                    .map(|reader| json!({ "policy": *reader.policy.0, "selection": *reader.selection }));
+                json!({
+                    "id": id.0,
+                    "resource": watch.resource,
+                    "state": state(&watch.state),
+                    "readers": readers.collect::<Vec<_>>(),
+                    "objects": objects.get(id),
+                })
+            })
+            .collect();
+        let policies = self.published.borrow().policies.clone();
+        let policies: Vec<Value> = policies.values().map(|policy| describe(policy, &working.board)).collect();
+        json!({
+            "leader": leader,
+            "policies": policies,
+            "watches": watches,
+            "engine": { "queueLength": self.metrics.queue_length.get() },
+            "lists": {
+                "inFlight": working.concurrent_lists.saturating_sub(working.lists.available_permits()),
+                "limit": working.concurrent_lists,
+            },
+        })
+    }
+}
+
+fn describe(policy: &CompiledPolicy, board: &Board) -> Value {
+    let selections = policy.selections.iter().map(|selection| {
+        let reader = Reader { policy: policy.key.clone(), selection: selection.name.clone() };
+        // None of a policy that is suspended, or has only just come.
+        let known = board.selection(&reader, policy.needs_namespaces());
+        json!({
+            "name": *selection.name,
+            "resource": known.as_ref().and_then(|known| known.resource.clone()),
+            "state": known.as_ref().map(state),
+        })
+    });
+    json!({
+        "name": *policy.key.0,
+        "generation": policy.generation,
+        "suspended": policy.suspended,
+        "problems": policy.problems.len(),
+        "selections": selections.collect::<Vec<_>>(),
+    })
+}
+
+fn state(known: &SelectionState) -> Value {
+    json!({ "is": known.state, "since": known.since.to_string(), "message": known.message })
+}
