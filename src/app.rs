@@ -212,9 +212,11 @@ async fn lead(
         lists: Arc::new(Semaphore::new(options.concurrent_lists)),
         metrics: metrics.clone(),
     };
+    let (intent, wanted) = watch::channel(Arc::default());
     working.send_replace(Some(Working {
         judge: judge.clone(),
         board: board.clone(),
+        wanted,
         lists: settings.lists.clone(),
         concurrent_lists: options.concurrent_lists,
     }));
@@ -232,7 +234,7 @@ async fn lead(
     };
     watching.spawn(checker.run(in_force.clone(), served.clone()));
     let secrets = std::hash::RandomState::new();
-    let manager = Manager { settings, judge: judge.clone(), board: board.clone(), secrets };
+    let manager = Manager { settings, judge: judge.clone(), board: board.clone(), secrets, intent };
     watching.spawn(manager.run(in_force, served));
 
     let (finish, finishing) = watch::channel(false);

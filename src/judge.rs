@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
-use crate::core::engine::{Assignment, Engine, Outcome, PolicyReport};
+use crate::core::engine::{Assignment, Engine, KeptReport, Outcome, PolicyReport};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::finding::{Finding, PolicyKey, Transition};
 use crate::core::history::History;
@@ -115,9 +115,9 @@ impl Judge {
         self.ask(move |engine| engine.history(&policy)).await
     }
 
-    /// How many objects are kept of each of these watches.
-    pub async fn objects(&self, watches: Vec<WatchId>) -> HashMap<WatchId, usize> {
-        self.ask(move |engine| watches.into_iter().map(|id| (id, engine.objects(id))).collect()).await
+    /// What is kept of each of these watches.
+    pub async fn kept(&self, watches: Vec<WatchId>) -> HashMap<WatchId, KeptReport> {
+        self.ask(move |engine| watches.into_iter().map(|id| (id, engine.kept(id))).collect()).await
     }
 
     /// Asks the engine between two inputs. Rules may hold it for long: whoever asks waits on a thread that renews

@@ -10,6 +10,8 @@ use crate::core::policy::CompiledPolicy;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
 use crate::policy::Published;
+use crate::watch::interest::Part;
+use crate::watch::manager::Intent;
 use crate::watch::{Board, SelectionState};
 
 /// The parts of a replica that leads.
@@ -19,6 +21,8 @@ pub struct Working {
     pub judge: Judge,
     /// Has the states.
     pub board: Arc<Board>,
+    /// Has what is wanted of each watch.
+    pub wanted: watch::Receiver<Arc<Intent>>,
     /// Has a permit for each list that is not in flight.
     pub lists: Arc<Semaphore>,
     /// All of its permits.
@@ -42,24 +46,28 @@ impl Inspect {
         let Some(working) = working else {
             return json!({ "leader": leader });
         };
-        let watches = working.board.watches();
-        let objects = working.judge.objects(watches.keys().copied().collect()).await;
-        let watches: Vec<Value> = watches
-            .iter()
-            .map(|(id, watch)| {
-                let readers = watch
-                    .readers
-                    .iter()
-                    .map(|reader| json!({ "policy": *reader.policy.0, "selection": *reader.selection }));
-                json!({
-                    "id": id.0,
-                    "resource": watch.resource,
-                    "state": state(&watch.state),
-                    "readers": readers.collect::<Vec<_>>(),
-                    "objects": objects.get(id),
-                })
+        let wanted = working.wanted.borrow().clone();
+        let states = working.board.watches();
+        let kept = working.judge.kept(wanted.keys().copied().collect()).await;
+        let watches = wanted.iter().map(|(id, (key, want))| {
+            let kept = kept.get(id).copied().unwrap_or_default();
+            json!({
+                "id": id.0,
+                "resource": key.resource(),
+                "namespace": key.namespace,
+                "labelSelector": key.label_selector,
+                "fieldSelector": key.field_selector,
+                "state": states.get(id).map(|watch| state(&watch.state)),
+                "keeps": want.shape.paths.lines(),
+                "keepsManagedFields": want.shape.managed_fields,
+                "metadataOnly": want.shape.is_metadata_only(),
+                "readers": want.readers.iter().map(reader).collect::<Vec<_>>(),
+                "objects": kept.objects,
+                "bytes": kept.bytes,
+                "views": kept.views,
             })
-            .collect();
+        });
+        let watches: Vec<Value> = watches.collect();
         let policies = self.published.borrow().policies.clone();
         let policies: Vec<Value> = policies.values().map(|policy| describe(policy, &working.board)).collect();
         json!({
@@ -73,6 +81,16 @@ impl Inspect {
             },
         })
     }
+}
+
+/// Who reads a watch, and whether the watch is of more than that, so that its selection is applied here.
+fn reader((reader, part): (&Reader, &Part)) -> Value {
+    json!({
+        "policy": *reader.policy.0,
+        "selection": *reader.selection,
+        "selectedHere": part.select,
+        "needs": part.shape.paths.lines(),
+    })
 }
 
 fn describe(policy: &CompiledPolicy, board: &Board) -> Value {

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 pub use judge::{Facts, Judgement, judge};
-pub use report::{PolicyReport, RuleReport, SelectionReport};
+pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;
 use self::changes::Happened;

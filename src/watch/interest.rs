@@ -136,8 +136,9 @@ impl Want {
 ///
 /// A selection of some objects of a kind is served from the watch of all of them when there is one anyway that keeps
 /// what it needs, labels aside: that costs a comparison for each change, and saves a request, a stream, and every
-/// object that it would have kept a second time.
-pub fn wanted(policies: &PolicySet, catalog: &Catalog) -> Wanted {
+/// object that it would have kept a second time. Not from one that is `refused`: who may not read all of a kind may
+/// read some of it.
+pub fn wanted(policies: &PolicySet, catalog: &Catalog, refused: &BTreeSet<WatchKey>) -> Wanted {
     let mut wanted = Wanted::default();
     let mut narrower = Vec::new();
     for (key, policy) in policies.iter().filter(|(_, policy)| !policy.suspended) {
@@ -173,7 +174,8 @@ pub fn wanted(policies: &PolicySet, catalog: &Catalog) -> Wanted {
             kept.paths.add(&labels());
             kept.includes(&shape)
         };
-        if selection.can_select_here() && wanted.watches.get(&wide).is_some_and(serves) {
+        let served_here = selection.can_select_here() && !refused.contains(&wide);
+        if served_here && wanted.watches.get(&wide).is_some_and(serves) {
             parts.push((wide, reader, Part { shape, select: true }));
             continue;
         }
@@ -243,6 +245,13 @@ mod tests {
     }
 
     fn wanted_of<const N: usize>(policies: [(PolicyKey, Arc<CompiledPolicy>); N]) -> Wanted {
+        wanted_when(policies, &BTreeSet::new())
+    }
+
+    fn wanted_when<const N: usize>(
+        policies: [(PolicyKey, Arc<CompiledPolicy>); N],
+        refused: &BTreeSet<WatchKey>,
+    ) -> Wanted {
         let pods = Served {
             group: String::new(),
             version: "v1".into(),
@@ -252,7 +261,7 @@ mod tests {
             watchable: true,
             definition: None,
         };
-        wanted(&policies.into_iter().collect(), &Catalog::new(true, [pods], [], &BTreeSet::new()))
+        wanted(&policies.into_iter().collect(), &Catalog::new(true, [pods], [], &BTreeSet::new()), refused)
     }
 
     /// Each watch, what it keeps, and who reads it; `*` behind those who select by themselves.
@@ -309,6 +318,10 @@ mod tests {
             let own = wanted.watches.iter().filter(|(key, _)| key.plural == "pods").count();
             assert_eq!(own, 2, "{selection}");
         }
+        // Who may not read all Pods may read those of one namespace.
+        let all = wanted_of([wide()]).watches.into_keys().collect();
+        let wanted = wanted_when([wide(), policy("narrow", ", namespaces: [shop]", IMAGES)], &all);
+        assert_eq!(wanted.watches.len(), 2);
         // Two narrow ones do not make a wide one.
         let wanted = wanted_of([
             policy("a", ", namespaces: [shop]", IMAGES),

@@ -16,6 +16,7 @@ use super::catalog::{Catalog, Unresolved};
 use super::interest::{Part, Want, WatchKey, resource_of, wanted};
 use super::kept::{Kept, Step};
 use super::stream::{Deliver, Settings, follow};
+use crate::api::status::ResourceState;
 use crate::core::engine::{Assignment, Route, Terms};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::policy::PolicySet;
@@ -36,7 +37,12 @@ pub struct Manager {
     pub board: Arc<Board>,
     /// Tells values of Secrets apart: random, and of this process only.
     pub secrets: RandomState,
+    /// Takes what is wanted of each watch.
+    pub intent: watch::Sender<Arc<Intent>>,
 }
+
+/// What is wanted of each watch.
+pub type Intent = BTreeMap<WatchId, (WatchKey, Want)>;
 
 struct Running {
     id: WatchId,
@@ -71,16 +77,19 @@ impl Manager {
         mut catalog: watch::Receiver<Arc<Catalog>>,
     ) {
         let mut running: BTreeMap<WatchKey, Running> = BTreeMap::new();
+        // Told when a watch is refused, or no longer: then others are served otherwise.
+        let reconsider: Arc<Notify> = Arc::default();
         let mut streams = JoinSet::new();
         let mut last_id = 0;
         loop {
             let set = policies.borrow_and_update().clone();
             let served = catalog.borrow_and_update().clone();
-            self.reconcile(&set, &served, &mut running, &mut streams, &mut last_id).await;
+            self.reconcile(&set, &served, &reconsider, &mut running, &mut streams, &mut last_id).await;
             let ended = loop {
                 let due = running.values().filter_map(|watch| watch.relist_at).min();
                 tokio::select! {
                     () = until(due) => relist(&mut running),
+                    () = reconsider.notified() => break false,
                     changed = policies.changed() => break changed.is_err(),
                     changed = catalog.changed() => break changed.is_err(),
                     // Those that were stopped are only reaped; none ends by itself.
@@ -97,11 +106,18 @@ impl Manager {
         &self,
         policies: &Arc<PolicySet>,
         catalog: &Catalog,
+        reconsider: &Arc<Notify>,
         running: &mut BTreeMap<WatchKey, Running>,
         streams: &mut JoinSet<()>,
         last_id: &mut u64,
     ) {
-        let wanted = wanted(policies, catalog);
+        let states = self.board.watches();
+        let refused = |watch: &Running| {
+            states.get(&watch.id).is_some_and(|known| known.state.state == ResourceState::Forbidden)
+        };
+        let refused =
+            running.iter().filter(|(_, watch)| refused(watch)).map(|(key, _)| key.clone()).collect();
+        let wanted = wanted(policies, catalog, &refused);
         running.retain(|key, watch| {
             let keep = wanted.watches.contains_key(key);
             if !keep {
@@ -129,6 +145,9 @@ impl Manager {
             watch.keep(&want.shape, now);
         }
         let id_of = |key: &WatchKey| running.get(key).map(|watch| watch.id);
+        let wants = wanted.watches.iter();
+        let intent = wants.filter_map(|(key, want)| Some((id_of(key)?, (key.clone(), want.clone()))));
+        self.intent.send_replace(Arc::new(intent.collect()));
         let namespaces = id_of(&WatchKey::namespaces()).filter(|_| wanted.namespaces);
         let route = |(key, want): (&WatchKey, &Want)| {
             let watch = running.get(key)?;
@@ -160,6 +179,8 @@ impl Manager {
                 judge: self.judge.clone(),
                 board: self.board.clone(),
                 metrics: self.settings.metrics.clone(),
+                refused: false,
+                reconsider: reconsider.clone(),
             };
             let (projection, relist) = (watch.projection.clone(), watch.relist.clone());
             let stream = follow(self.settings.clone(), key.clone(), projection, relist, sink);
@@ -191,6 +212,9 @@ struct Sink {
     judge: Judge,
     board: Arc<Board>,
     metrics: Arc<Metrics>,
+    /// Whether the API server last refused it.
+    refused: bool,
+    reconsider: Arc<Notify>,
 }
 
 impl Deliver for Sink {
@@ -199,8 +223,12 @@ impl Deliver for Sink {
     }
 
     fn health(&mut self, health: Health) {
+        let refused = matches!(health, Health::Trouble(ResourceState::Forbidden, _));
         if self.board.note(self.id, health, Timestamp::now()) {
             self.metrics.watches_running.set(self.board.running() as i64);
+        }
+        if std::mem::replace(&mut self.refused, refused) != refused {
+            self.reconsider.notify_one();
         }
     }
 }

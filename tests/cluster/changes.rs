@@ -1,5 +1,7 @@
 //! Rules on changes and on drift: who changed which field, told once.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use polywatch::api::MonitorPolicyStatus;
 use polywatch::api::monitor_policy::Operation;
 use polywatch::api::status::{FieldStatus, OccurrenceStatus, ResourceState};
@@ -57,7 +59,10 @@ impl ControlPlane {
     /// Applies a ConfigMap with this data, as a pipeline does.
     async fn deploy(&self, name: &str, data: &str) {
         let yaml = format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {data}}}");
-        let file = std::env::temp_dir().join(format!("polywatch-changes-{}-{name}.yaml", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let file =
+            std::env::temp_dir().join(format!("polywatch-changes-{}-{number}.yaml", std::process::id()));
         std::fs::write(&file, yaml).expect("the file is written");
         let path = file.display().to_string();
         let apply = ["apply", "--server-side", "--force-conflicts", "--field-manager=pipeline", "-f", &path];

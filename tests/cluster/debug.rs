@@ -41,7 +41,6 @@ async fn state_and_profiles_tell_what_a_busy_operator_does() {
     cluster.put_maps(names(), &"x".repeat(200_000)).await;
     cluster.ready("maps").await;
 
-    let reader = json!([{"policy": "maps", "selection": "maps"}]);
     eventually("all maps are kept, and nothing waits", PATIENCE, async || {
         let state = state(&operator).await?;
         let watch = &state["watches"][0];
@@ -49,7 +48,11 @@ async fn state_and_profiles_tell_what_a_busy_operator_does() {
         // Of a namespace there is one map more, of the certificate of the API server.
         let holds = state["leader"] == true
             && watch["objects"].as_u64().is_some_and(|objects| objects >= 40)
-            && (&watch["resource"], &watch["readers"]) == (&json!("configmaps.v1"), &reader)
+            && (&watch["resource"], &watch["namespace"]) == (&json!("configmaps.v1"), &json!("default"))
+            && (&watch["readers"][0]["policy"], &watch["readers"][0]["selectedHere"])
+                == (&json!("maps"), &json!(false))
+            && watch["keeps"].to_string().contains("data.")
+            && watch["bytes"].as_u64().is_some_and(|bytes| bytes > 40 * 200_000)
             && watch["state"]["is"] == "Watching"
             && (&policy["name"], &policy["generation"]) == (&json!("maps"), &json!(1))
             && policy["selections"][0]["state"]["is"] == "Watching"
@@ -59,8 +62,8 @@ async fn state_and_profiles_tell_what_a_busy_operator_does() {
     })
     .await;
 
-    eventually("the heap profile names who reads objects", PATIENCE, async || {
-        has(&profile(&operator, "/debug/pprof/heap").await?, "polywatch::watch::object")
+    eventually("the heap profile names who keeps objects", PATIENCE, async || {
+        has(&profile(&operator, "/debug/pprof/heap").await?, "polywatch::core::store")
     })
     .await;
     let mut turn = 0;

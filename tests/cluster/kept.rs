@@ -99,7 +99,7 @@ async fn of_objects_whose_names_are_read_only_metadata_is_asked_for() {
         .await;
     let status = cluster.ready("short").await;
     assert_eq!(in_default(&status), ["a-very-long-name"]);
-    map(&cluster, "another-long-name", "{}", "{}").await;
+    map(&cluster, "another-long-name", "{}", "{x: z}").await;
     let both = |status: &MonitorPolicyStatus| in_default(status).len() == 2;
     let status = cluster.status_when("short", "the new one is found", both).await;
     let kind = &status.findings[0].resource;

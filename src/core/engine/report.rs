@@ -41,6 +41,17 @@ impl PolicyReport {
     }
 }
 
+/// What is kept of the objects of a watch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct KeptReport {
+    /// How many there are.
+    pub objects: usize,
+    /// Bytes that they take, without what the allocator adds.
+    pub bytes: usize,
+    /// Distinct sets of fields that decide rules.
+    pub views: usize,
+}
+
 /// What one selection covers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SelectionReport {
@@ -112,6 +123,17 @@ impl Engine {
     /// The selections of a policy that are settled, so that what is not open is not wrong.
     pub fn settled(&self, key: &PolicyKey) -> HashSet<Arc<str>> {
         self.policies.get(key).map(|tracked| tracked.settled.clone()).unwrap_or_default()
+    }
+
+    /// What is kept for a watch; nothing of one that is not known.
+    pub fn kept(&self, id: WatchId) -> KeptReport {
+        let watch = self.watches.by_id.get(&id);
+        let kept = |watch: &Watched| KeptReport {
+            objects: watch.objects.len(),
+            bytes: watch.objects.bytes(),
+            views: watch.views.len(),
+        };
+        watch.map(kept).unwrap_or_default()
     }
 
     /// Objects kept for a watch.
