@@ -21,6 +21,7 @@ mod fit;
 #[path = "../../tests/support/http.rs"]
 mod http;
 mod load;
+mod machine;
 mod operator;
 mod play;
 mod plot;
@@ -57,7 +58,8 @@ async fn measure() {
     let objects = number("BENCH_OBJECTS", MILLION);
     let events = number("BENCH_EVENTS", 100_000);
     let seconds = number("BENCH_SECONDS", 60);
-    println!("{}", operator::binary().display());
+    let machine = machine::describe();
+    println!("{} on {machine}", operator::binary().display());
 
     let ceiling = ceiling::run(events);
     ceiling::print(&ceiling);
@@ -72,8 +74,10 @@ async fn measure() {
     figures.insert("events_per_second_core".into(), json!(throughput[0].read.per_core().round()));
     if objects == MILLION {
         figures.insert("million_objects_rss_mb".into(), json!(load.full().resident as f64 / 1e6));
+    } else {
+        println!("\nmillion_objects_rss_mb is recorded with a million objects only");
     }
-    let raw = json!({"ceiling": ceiling, "throughput": throughput, "churn": churn, "load": load});
+    let raw = json!({"machine": machine, "ceiling": ceiling, "throughput": throughput, "churn": churn, "load": load});
     summary::record("replay", figures, raw);
     let plots = env::var_os("BENCH_PLOTS").map_or_else(summary::folder, PathBuf::from);
     plot::all(&plots, &throughput, &churn, &load);

@@ -21,6 +21,7 @@ const LAST_LINES: usize = 20;
 /// A running polywatch.
 pub struct Operator {
     child: Child,
+    kubeconfig: PathBuf,
     port: u16,
     log: Arc<Mutex<Log>>,
 }
@@ -44,13 +45,14 @@ impl Operator {
     /// Starts it on the API server at this port.
     pub fn start(server: u16) -> Self {
         let port = free_port();
+        let kubeconfig = kubeconfig(server);
         let mut command = Command::new(binary());
         command
             .args(["run", "--no-leader-election", "--log-format", "json"])
             .args(["--listen", &format!("127.0.0.1:{port}")])
             // A watch that is made again would be part of what is measured.
             .args(["--watch-seconds", "3600"])
-            .env("KUBECONFIG", kubeconfig(server))
+            .env("KUBECONFIG", &kubeconfig)
             .env("RUST_LOG", "info")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -60,7 +62,7 @@ impl Operator {
         let log = Arc::<Mutex<Log>>::default();
         let reader = log.clone();
         std::thread::spawn(move || read(lines, &reader));
-        Self { child, port, log }
+        Self { child, kubeconfig, port, log }
     }
 
     /// Its process.
@@ -68,7 +70,14 @@ impl Operator {
         self.child.id()
     }
 
-    /// A metric of this name and these labels, as the text form has them; 0 before it is first counted, and while
+    /// Panics with the end of the log if it has ended although it should run.
+    pub fn assert_running(&mut self) {
+        if let Ok(Some(status)) = self.child.try_wait() {
+            panic!("polywatch ended ({status}). Its log ends:\n{}", self.last_lines());
+        }
+    }
+
+    /// Metrics, each named as the text form names it, with its labels; 0 before it is first counted, and while
     /// nobody answers.
     pub async fn metrics<const N: usize>(&self, names: [&str; N]) -> [f64; N] {
         let text = http::get(self.port, "/metrics").await.map(|(_, text)| text).unwrap_or_default();
@@ -95,6 +104,7 @@ impl Drop for Operator {
         // Fails only for a process that has ended already, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = fs::remove_file(&self.kubeconfig);
     }
 }
 

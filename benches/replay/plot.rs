@@ -29,7 +29,9 @@ fn memory(path: &Path, load: &Load) -> Drawn {
     let mut chart =
         chart(&area, "Resident memory by objects").build_cartesian_2d(0.0..most, 0.0..highest * 1.1)?;
     let thousands = |x: &f64| format!("{:.0}k", x / 1e3);
-    chart.configure_mesh().x_desc("Pods").y_desc("MB").x_label_formatter(&thousands).draw()?;
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("Pods").y_desc("MB").x_label_formatter(&thousands).y_label_formatter(&whole);
+    mesh.max_light_lines(0).draw()?;
     let line = |x: f64| (x, (load.line.at_zero + load.line.slope * x) / 1e6);
     chart.draw_series(LineSeries::new([line(0.0), line(most)], &BLUE))?.label("least squares");
     let steps = load.steps.iter().map(|step| (f64::from(step.objects), step.resident as f64 / 1e6));
@@ -44,7 +46,12 @@ fn latency(path: &Path, churn: &Churn) -> Drawn {
     area.fill(&WHITE)?;
     let title = format!("From event to finding, at {} events a second", churn.rate);
     let mut chart = chart(&area, &title).build_cartesian_2d((least..most).log_scale(), 0.0..100.0)?;
-    chart.configure_mesh().x_desc("milliseconds").y_desc("% of findings told by then").draw()?;
+    chart
+        .configure_mesh()
+        .x_desc("milliseconds")
+        .y_desc("% of findings told by then")
+        .max_light_lines(0)
+        .draw()?;
     let count = churn.latencies_ms.len() as f64;
     let told = churn.latencies_ms.iter().zip(1..).map(|(ms, n)| (*ms, f64::from(n) / count * 100.0));
     chart.draw_series(LineSeries::new(told, &BLUE))?;
@@ -59,13 +66,15 @@ fn events(path: &Path, throughput: &[Throughput]) -> Drawn {
     area.fill(&WHITE)?;
     let mut chart = chart(&area, "Events a CPU second by rules")
         .build_cartesian_2d((1.0..1000.0).log_scale(), 0.0..most * 1.1)?;
-    chart.configure_mesh().x_desc("rules on Pods").y_desc("events a CPU second").draw()?;
+    let mut mesh = chart.configure_mesh();
+    mesh.x_desc("rules on Pods").y_desc("events a CPU second");
+    mesh.x_label_formatter(&whole).y_label_formatter(&whole).max_light_lines(0).draw()?;
     for (series, name, color) in [
         (read.collect::<Vec<_>>(), "rules read what changes", BLUE),
         (unread.collect(), "no rule reads it", RED),
     ] {
         chart
-            .draw_series(LineSeries::new(series, &color).point_size(3))?
+            .draw_series(LineSeries::new(series, color).point_size(3))?
             .label(name)
             .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color));
     }
@@ -73,11 +82,15 @@ fn events(path: &Path, throughput: &[Throughput]) -> Drawn {
     Ok(area.present()?)
 }
 
+fn whole(number: &f64) -> String {
+    format!("{number:.0}")
+}
+
 fn chart<'a, 'b>(
     area: &'a DrawingArea<SVGBackend<'b>, plotters::coord::Shift>,
     title: &str,
 ) -> ChartBuilder<'a, 'b, SVGBackend<'b>> {
     let mut chart = ChartBuilder::on(area);
-    chart.caption(title, ("sans-serif", 18)).margin(12).x_label_area_size(40).y_label_area_size(64);
+    chart.caption(title, ("sans-serif", 18)).margin(24).x_label_area_size(40).y_label_area_size(64);
     chart
 }

@@ -10,7 +10,7 @@ use super::http;
 use super::operator::{Operator, Told};
 use super::play::{Play, Played, Setup};
 use super::server::Server;
-use super::support::process::{Usage, reset_peak, usage};
+use super::support::process::{Usage, usage};
 use super::wait::eventually;
 
 const PROCESSED: &str = "polywatch_events_processed_total{resource=\"pods.v1\"}";
@@ -21,6 +21,10 @@ const LOOK: Duration = Duration::from_millis(50);
 const PROGRESS: Duration = Duration::from_secs(5);
 /// Nothing processed for so long is the end of the benchmark.
 const STALLED: Duration = Duration::from_secs(60);
+/// As is a play that takes so long.
+const LONGEST: Duration = Duration::from_secs(300);
+/// And a polywatch that takes so many bytes, before the machine has no more.
+const MOST_RESIDENT: u64 = 12_000_000_000;
 
 /// A cluster with an operator.
 pub struct Stage {
@@ -77,11 +81,6 @@ impl Stage {
         usage(self.operator.pid()).expect("polywatch runs")
     }
 
-    /// Measures the peak from now on.
-    pub fn reset_peak(&self) {
-        reset_peak(self.operator.pid()).expect("polywatch runs");
-    }
-
     /// Plays and waits until polywatch has processed it all.
     pub async fn play(&mut self, what: &str, play: Play) -> (Cost, Played) {
         let server = |stage: &Self| usage(stage.server.pid()).expect("the server runs").cpu;
@@ -128,6 +127,7 @@ impl Stage {
         let (mut processed, mut moved, mut shown) = (0, start, start);
         let (mut queue, mut looks) = (0.0, 0.0);
         loop {
+            self.operator.assert_running();
             let [count, waiting] = self.operator.metrics([PROCESSED, QUEUE]).await;
             (queue, looks) = (queue + waiting, looks + 1.0);
             let now = Instant::now();
@@ -137,15 +137,19 @@ impl Stage {
             if processed >= self.sent {
                 return queue / looks;
             }
-            if now - moved > STALLED {
-                let log = self.operator.last_lines();
-                panic!("{what}: {processed} of {} events, and nothing more. The log ends:\n{log}", self.sent);
+            let resident = self.usage().resident;
+            let progress = format!(
+                "{what}: {processed} of {} events, {} s, {} MB",
+                self.sent,
+                (now - start).as_secs(),
+                resident / 1_000_000
+            );
+            if now - moved > STALLED || now - start > LONGEST || resident > MOST_RESIDENT {
+                panic!("given up: {progress}. The log ends:\n{}", self.operator.last_lines());
             }
             if now - shown > PROGRESS {
                 shown = now;
-                let resident = self.usage().resident / 1_000_000;
-                let seconds = (now - start).as_secs();
-                eprintln!("  {what}: {processed} of {} events, {seconds} s, {resident} MB", self.sent);
+                eprintln!("  {progress}");
             }
             sleep(LOOK).await;
         }
