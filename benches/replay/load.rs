@@ -13,6 +13,8 @@ use super::stage::{Cost, Stage};
 
 /// Parts of all objects at which memory is read, in percent.
 const STEPS: [u32; 7] = [1, 2, 5, 10, 20, 50, 100];
+/// Part of the objects that is loaded again in the end, in percent.
+const AGAIN: u32 = 10;
 /// Allocators give back with a delay.
 const RETURN: Duration = Duration::from_secs(5);
 
@@ -35,6 +37,8 @@ pub struct Load {
     pub deleted: u64,
     /// And a little later.
     pub returned: u64,
+    /// With a part of them loaded again: what an allocator kept is used again, what leaked is not.
+    pub again: Step,
 }
 
 /// Resident memory with so many objects.
@@ -74,7 +78,7 @@ pub async fn run(pods: u32) -> Load {
     let (mut loading, mut deleting) = (Total::default(), Total::default());
     let (mut steps, mut from) = (Vec::new(), 0);
     for percent in STEPS {
-        let to = (u64::from(pods) * u64::from(percent) / 100) as u32;
+        let to = part(pods, percent);
         let (cost, _) = stage.play("loading", Play::Added(from..to)).await;
         loading.add(cost);
         steps.push(Step { objects: to, resident: stage.usage().resident });
@@ -88,8 +92,15 @@ pub async fn run(pods: u32) -> Load {
     let deleted = stage.usage().resident;
     sleep(RETURN).await;
     let returned = stage.usage().resident;
+    let objects = part(pods, AGAIN);
+    stage.play("loading again", Play::Added(0..objects)).await;
+    let again = Step { objects, resident: stage.usage().resident };
     let line = fit(steps.iter().map(|step| (f64::from(step.objects), step.resident as f64)));
-    Load { empty, steps, line, peak, loading, deleting, deleted, returned }
+    Load { empty, steps, line, peak, loading, deleting, deleted, returned, again }
+}
+
+fn part(pods: u32, percent: u32) -> u32 {
+    (u64::from(pods) * u64::from(percent) / 100) as u32
 }
 
 impl Load {
@@ -123,10 +134,12 @@ pub fn print(load: &Load) {
         mb(load.full().resident - load.empty)
     );
     println!(
-        "all deleted: {:.1} MB, {} s later {:.1} MB",
+        "all deleted: {:.1} MB, {} s later {:.1} MB; with {} loaded again {:.1} MB",
         mb(load.deleted),
         RETURN.as_secs(),
-        mb(load.returned)
+        mb(load.returned),
+        load.again.objects,
+        mb(load.again.resident)
     );
     for (what, total) in [("loading", load.loading), ("deleting", load.deleting)] {
         println!(

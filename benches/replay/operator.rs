@@ -138,9 +138,14 @@ pub fn binary() -> &'static Path {
             return binary.into();
         }
         // What cargo builds along with a benchmark has the features of the tests' dependencies, too.
-        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut build = Command::new(cargo);
+        let mut build = Command::new("cargo");
         build.args(["build", "--locked", "--release"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        // Some build scripts run again when these are there, and a lot is compiled again after them.
+        for (name, _) in env::vars() {
+            if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+                build.env_remove(name);
+            }
+        }
         assert!(build.status().is_ok_and(|status| status.success()), "polywatch can be built");
         let program = env::current_exe().expect("this program has a path");
         let release = program.parent().and_then(Path::parent).expect("cargo puts benchmarks in deps");

@@ -35,7 +35,7 @@ pub async fn run(events: u32) -> Vec<Throughput> {
 }
 
 async fn measure(policies: u32, rules: u32, events: u32) -> Throughput {
-    let what = format!("{policies} policies of {rules} rules");
+    let what = format!("{policies} × {rules} rules");
     let in_force = if rules == 1 { vec![policies::simple()] } else { policies::usual(policies) };
     let names: Vec<String> = in_force
         .iter()
