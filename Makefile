@@ -44,6 +44,14 @@ fuzz: ## Fuzz the rule language and the decoder, a minute each (SECONDS_EACH=...
 bench: ## How long rules take to compile and evaluate, usual and hostile ones
 	cargo bench --locked --bench cel
 
+.PHONY: bench-micro
+bench-micro: ## What decoding, judging and recording one object cost, in nanoseconds
+	cargo bench --locked --bench micro
+
+.PHONY: bench-replay
+bench-replay: ## The whole of polywatch: events a second, a million objects, latency (BENCH_OBJECTS=..., BENCH_SECONDS=...)
+	cargo bench --locked --bench replay
+
 .PHONY: build
 build: ## The operator, for development: target/debug/polywatch
 	cargo build --locked

@@ -1,9 +1,12 @@
 //! What evaluating costs: usual rules, and the worst that a budget of steps lets through.
 //!
 //! `make bench` prints nanoseconds for the first, and for the others how long it takes until they are done or stopped.
+//! What the first of the usual rules costs goes to the summary as `simple_rule_ns`.
 
 // Numbers are for people to read.
 #![allow(missing_docs, clippy::expect_used)]
+
+mod support;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -11,8 +14,9 @@ use std::time::{Duration, Instant};
 use polywatch::core::cel::{Bindings, Inputs, Program, Root, Scope, Want, compile};
 use polywatch::core::paths::Paths;
 use polywatch::core::project::{ProjectedObject, Projection};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+/// The first one is what `simple_rule_ns` is of.
 const USUAL: &[&str] = &[
     "object.spec.replicas >= 3",
     "object.spec.replicas >= 3 && object.metadata.labels.exists(k, k == 'key-7')",
@@ -64,6 +68,7 @@ fn main() {
         }); 3]},
     }));
     println!("{:>10} {:>10}  rule", "compile", "evaluate");
+    let mut costs = Vec::new();
     for source in USUAL {
         let started = Instant::now();
         let program = compiled(source);
@@ -73,11 +78,9 @@ fn main() {
         for _ in 0..times {
             let _ = black_box(program.evaluate_bool(&mut bindings(&usual)));
         }
-        println!(
-            "{:>7} us {:>7} ns  {source}",
-            compiling.as_micros(),
-            (started.elapsed() / times).as_nanos()
-        );
+        let evaluating = started.elapsed() / times;
+        println!("{:>7} us {:>7} ns  {source}", compiling.as_micros(), evaluating.as_nanos());
+        costs.push((*source, evaluating.as_nanos() as u64));
     }
     let large = object(json!({
         "metadata": {"name": "large"},
@@ -97,7 +100,10 @@ fn main() {
         worst = worst.max(took);
         println!("{:>7.1} ms {:>10}  {source}", took.as_secs_f64() * 1000.0, bindings.spent());
     }
-    println!("\nworst {:.1} ms", worst.as_secs_f64() * 1000.0);
+    let worst_ms = worst.as_secs_f64() * 1000.0;
+    println!("\nworst {worst_ms:.1} ms");
+    let figures = Map::from_iter([("simple_rule_ns".to_owned(), json!(costs[0].1))]);
+    support::summary::record("cel", figures, json!({"rules_ns": costs, "worst_hostile_ms": worst_ms}));
 }
 
 fn entries(count: usize, value: impl Fn(usize) -> Value) -> Value {

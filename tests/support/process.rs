@@ -186,7 +186,8 @@ static FORKER: LazyLock<mpsc::Sender<SpawnJob>> = LazyLock::new(|| {
     jobs
 });
 
-fn spawn(mut command: Command) -> io::Result<Child> {
+/// Starts a child that the kernel kills when this process ends; whoever drops it has to end it.
+pub fn spawn(mut command: Command) -> io::Result<Child> {
     // In a process group of its own, so that Ctrl-C reaches the test process alone.
     command.process_group(0);
     #[cfg(target_os = "linux")]
