@@ -23,17 +23,18 @@ func main() {
 	flag.Var(&rules, "rule", "NAME=EXPRESSION, true for a compliant object; may be repeated")
 	mode := flag.String("mode", "watch", "watch, or poll: a full list every -interval")
 	interval := flag.Duration("interval", 10*time.Second, "time from one list to the next")
+	strip := flag.Bool("strip-managed-fields", false, "keep objects without metadata.managedFields")
 	kubeconfig := flag.String("kubeconfig", "", "the cluster")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *mode, *kubeconfig, *interval, rules); err != nil {
+	if err := run(ctx, *mode, *kubeconfig, *interval, *strip, rules); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, mode, kubeconfig string, interval time.Duration, rules Rules) error {
+func run(ctx context.Context, mode, kubeconfig string, interval time.Duration, strip bool, rules Rules) error {
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return fmt.Errorf("no cluster: %w", err)
@@ -47,7 +48,7 @@ func run(ctx context.Context, mode, kubeconfig string, interval time.Duration, r
 	findings := NewFindings(rules)
 	switch mode {
 	case "watch":
-		return watch(ctx, client, findings, traffic)
+		return watch(ctx, client, findings, traffic, strip)
 	case "poll":
 		return poll(ctx, client, findings, traffic, interval)
 	default:

@@ -11,9 +11,16 @@ import (
 )
 
 // watch judges each Pod when it is added or changed.
-func watch(ctx context.Context, client dynamic.Interface, findings *Findings, traffic *Traffic) error {
+func watch(
+	ctx context.Context, client dynamic.Interface, findings *Findings, traffic *Traffic, strip bool,
+) error {
 	factory := dynamicinformer.NewDynamicSharedInformerFactory(client, 0)
 	informer := factory.ForResource(pods).Informer()
+	if strip {
+		if err := informer.SetTransform(dropManagedFields); err != nil {
+			return err
+		}
+	}
 	judge := func(object any) {
 		if pod, ok := object.(*unstructured.Unstructured); ok {
 			findings.Judge(pod)
@@ -40,4 +47,11 @@ func watch(ctx context.Context, client dynamic.Interface, findings *Findings, tr
 	<-ctx.Done()
 	factory.Shutdown()
 	return nil
+}
+
+func dropManagedFields(object any) (any, error) {
+	if pod, ok := object.(*unstructured.Unstructured); ok {
+		pod.SetManagedFields(nil)
+	}
+	return object, nil
 }
