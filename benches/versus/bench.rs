@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::book::Delays;
 use crate::cluster::ControlPlane;
-use crate::contender::{Contender, Synced};
+use crate::contender::Contender;
 use crate::fleet::Fleet;
 use crate::load;
 use crate::measure::{Used, Window, settle};
@@ -111,7 +111,7 @@ impl Bench {
         let window = Window::from_start(contender.pid(), &self.server);
         // Its start takes a moment; idle before that would be too early.
         sleep(Duration::from_secs(2)).await;
-        settle(contender.pid()).await;
+        contender.running(settle(contender.pid())).await;
         window.end()
     }
 
@@ -125,7 +125,7 @@ impl Bench {
         let contender = Contender::start("polywatch", command, false);
         let window = Window::from_start(contender.pid(), &self.server);
         let mut status = Status::follow(self.client.clone(), contender.probes.clone());
-        status.ready(self.fleet.len(), self.fleet.findings(), PATIENCE).await;
+        contender.running(status.ready(self.fleet.len(), self.fleet.findings(), PATIENCE)).await;
         let watched = self.watched(&contender, window.end(), before).await;
         drop(contender);
         policies.delete(POLICY, &DeleteParams::default()).await.expect("the policy is deleted");
@@ -136,12 +136,7 @@ impl Bench {
     /// The informer.
     pub async fn informer(&mut self) -> Watched {
         let before = self.server.sent().await;
-        let command = programs::reference(&self.reference, &self.kubeconfig, Mode::Watch);
-        let mut contender = Contender::start("reference", command, true);
-        let window = Window::from_start(contender.pid(), &self.server);
-        let synced = contender.synced(1, PATIENCE).await;
-        let first = window.end();
-        self.check(synced);
+        let (contender, first) = self.reference("reference", Mode::Watch).await;
         let watched = self.watched(&contender, first, before).await;
         drop(contender);
         self.fleet.restore(&self.writer).await;
@@ -150,25 +145,16 @@ impl Bench {
 
     /// The informer again, without managedFields.
     pub async fn stripped(&self) -> Stripped {
-        let command = programs::reference(&self.reference, &self.kubeconfig, Mode::WatchStripped);
-        let mut contender = Contender::start("reference-stripped", command, true);
-        let window = Window::from_start(contender.pid(), &self.server);
-        let synced = contender.synced(1, PATIENCE).await;
-        let first = window.end();
-        self.check(synced);
+        let (contender, first) = self.reference("reference-stripped", Mode::WatchStripped).await;
         Stripped { first, idle: self.idle(&contender).await }
     }
 
     /// A list every ten seconds.
     pub async fn poll(&mut self) -> Polled {
         let before = self.server.sent().await;
-        let command = programs::reference(&self.reference, &self.kubeconfig, Mode::Poll);
-        let mut contender = Contender::start("reference-poll", command, true);
-        let window = Window::from_start(contender.pid(), &self.server);
-        let begin = contender.synced(1, PATIENCE).await;
-        let first = window.end();
-        self.check(begin);
+        let (contender, first) = self.reference("reference-poll", Mode::Poll).await;
         let received = self.server.sent().await.since(before);
+        let begin = contender.synced(1, PATIENCE).await;
         let window = Window::begin(contender.pid(), &self.server);
         let end = contender.synced(begin.lists + LISTS, PATIENCE).await;
         let idle = window.end();
@@ -188,6 +174,18 @@ impl Bench {
         }
     }
 
+    /// The reference, started and with its first verdicts, which are checked.
+    async fn reference(&self, name: &str, mode: Mode) -> (Contender, Used) {
+        let command = programs::reference(&self.reference, &self.kubeconfig, mode);
+        let contender = Contender::start(name, command, true);
+        let window = Window::from_start(contender.pid(), &self.server);
+        let synced = contender.synced(1, PATIENCE).await;
+        let first = window.end();
+        let totals = (synced.objects, synced.findings);
+        assert_eq!(totals, (self.fleet.len(), self.fleet.findings()), "the reference judged otherwise");
+        (contender, first)
+    }
+
     /// The phases after the first verdicts.
     async fn watched(&mut self, contender: &Contender, first: Used, before: Sent) -> Watched {
         let pid = contender.pid();
@@ -196,10 +194,12 @@ impl Bench {
         reset_peak(pid).expect("it runs");
         let window = Window::begin(pid, &self.server);
         let (seconds, rate) = (self.settings.seconds, self.settings.rate);
-        let (updates, ()) = tokio::join!(
-            load::updates(&self.writer, &mut self.fleet, &contender.updates, rate, seconds),
-            load::probes(&self.writer, &contender.probes, seconds),
-        );
+        let (updates, ()) = contender
+            .running(futures::future::join(
+                load::updates(&self.writer, &mut self.fleet, &contender.updates, rate, seconds),
+                load::probes(&self.writer, &contender.probes, seconds),
+            ))
+            .await;
         let load = window.end();
         let of_idle = idle.cpu_seconds / idle.wall_seconds * load.wall_seconds;
         Watched {
@@ -219,10 +219,5 @@ impl Bench {
         let window = Window::begin(contender.pid(), &self.server);
         sleep(IDLE).await;
         window.end()
-    }
-
-    fn check(&self, synced: Synced) {
-        let totals = (synced.objects, synced.findings);
-        assert_eq!(totals, (self.fleet.len(), self.fleet.findings()), "the reference judged otherwise");
     }
 }

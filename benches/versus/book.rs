@@ -76,7 +76,6 @@ impl Book {
             p99_ms: milliseconds(0.99),
             max_ms: milliseconds(1.0),
             seen_before_acknowledged: pages.early,
-            never_seen: pages.waiting.len(),
         }
     }
 
@@ -105,6 +104,4 @@ pub struct Delays {
     pub max_ms: f64,
     /// Of those, seen before the server had answered: they count as 0.
     pub seen_before_acknowledged: usize,
-    /// Not among them.
-    pub never_seen: usize,
 }

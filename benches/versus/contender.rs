@@ -82,9 +82,24 @@ impl Contender {
         self.process.pid()
     }
 
+    /// Waits for something that takes a running contender.
+    ///
+    /// # Panics
+    /// When it ends before.
+    pub async fn running<T>(&self, something: impl Future<Output = T>) -> T {
+        let mut synced = self.synced.clone();
+        // Whoever sends ends with the process.
+        let ended = async { while synced.changed().await.is_ok() {} };
+        tokio::select! {
+            done = something => done,
+            () = ended => panic!("it ended. Its log:\n{}", self.process.log_tail()),
+        }
+    }
+
     /// Waits until the reference has judged that many lists.
-    pub async fn synced(&mut self, lists: usize, limit: Duration) -> Synced {
-        match timeout(limit, self.synced.wait_for(|synced| synced.lists >= lists)).await {
+    pub async fn synced(&self, lists: usize, limit: Duration) -> Synced {
+        let mut synced = self.synced.clone();
+        match timeout(limit, synced.wait_for(|synced| synced.lists >= lists)).await {
             Ok(Ok(synced)) => *synced,
             _ => panic!("no list was judged within {limit:?}:\n{}", self.process.log_tail()),
         }

@@ -12,7 +12,8 @@ pub struct Server {
     client: Client,
 }
 
-/// What the server sent of Pods since it started, before compression and encryption.
+/// What the server sent of Pods since it started, before encryption. It compresses lists for who accepts that, watches
+/// never.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Sent {
     pub lists: f64,
