@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
+use std::io::{self, PipeReader};
 use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,23 @@ impl Process {
         let output = File::options().create(true).append(true).open(&log);
         let output = output.unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
         let errors = output.try_clone().unwrap_or_else(|e| panic!("cannot write {}: {e}", log.display()));
-        command.stdin(Stdio::null()).stdout(output).stderr(errors);
+        command.stdout(output).stderr(errors);
+        Process::launch(name, command, log)
+    }
+
+    /// Like [`Process::start`], but with both outputs in a pipe. Whoever reads it writes to `log` what is worth it.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn start_piped(name: &str, mut command: Command, log: PathBuf) -> (Process, PipeReader) {
+        let pipe = io::pipe().and_then(|(reader, writer)| Ok((reader, writer.try_clone()?, writer)));
+        let (reader, output, errors) = pipe.unwrap_or_else(|e| panic!("{name}: no pipe: {e}"));
+        command.stdout(output).stderr(errors);
+        (Process::launch(name, command, log), reader)
+    }
+
+    fn launch(name: &str, mut command: Command, log: PathBuf) -> Process {
+        command.stdin(Stdio::null());
         let program = command.get_program().to_owned();
         let child = spawn(command).unwrap_or_else(|e| panic!("{name}: cannot start {program:?}: {e}"));
         lock_running().insert(child.id());
