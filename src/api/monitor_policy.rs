@@ -17,7 +17,7 @@ pub const MAX_RESOURCES: usize = 32;
 pub const MAX_RULES: usize = 64;
 /// Most variables, and most match conditions, in one policy.
 pub const MAX_VARIABLES: usize = 32;
-/// Most paths of a drift rule, and most of its ignored paths and allowed managers.
+/// Most paths of a rule on changes or drift, and most ignored paths and allowed managers of one on drift.
 pub const MAX_PATHS: usize = 64;
 /// Most namespaces, and most object names, in one resource selection. Each pair is a watch of its own.
 pub const MAX_SELECTED: usize = 16;
@@ -248,7 +248,9 @@ pub struct Variable {
     validation = Rule::new("!(has(self.on) && has(self.__true__))")
         .message("true is what YAML 1.1 makes of the word on without quotes: give one of them"),
     validation = Rule::new("!((has(self.on) || has(self.__true__)) && has(self.drift))")
-        .message("on belongs to expression: it makes a rule on changes of it; a drift rule looks at every change by itself")
+        .message("on belongs to expression: it makes a rule on changes of it; a drift rule looks at every change by itself"),
+    validation = Rule::new("!has(self.paths) || has(self.on) || has(self.__true__)")
+        .message("paths belongs to on: it says which changes count; of a drift rule, write drift.paths")
 )]
 pub struct PolicyRule {
     /// Name of the rule, unique in the policy.
@@ -283,6 +285,14 @@ pub struct PolicyRule {
     #[schemars(length(min = 1, max = 3))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub unquoted_on: Vec<Operation>,
+
+    /// With on: the fields that count, each with all below it, such as spec or spec.containers[*].image. An update
+    /// that leaves them as they were is not judged, only changes of them are listed, and only they and what the
+    /// expressions read are kept in memory. Absent: any field counts, and whole objects are kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = MAX_PATHS), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub paths: Vec<String>,
 
     /// CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on),
     /// namespaceObject (null for cluster scoped objects), request (operation, kind, resource, namespace, name),

@@ -141,10 +141,11 @@ impl Compiler {
         let kind = match (&rule.expression, &rule.drift) {
             (Some(_), None) => {
                 let on: BTreeSet<_> = rule.operations().map(Into::into).collect();
-                validation.map(|validation| match on.is_empty() {
+                let paths = self.patterns(&rule.paths, &format!("{field}.paths"), &name);
+                validation.zip(paths).map(|(validation, paths)| match on.is_empty() {
                     true => RuleKind::State(Expression { validation, wording }),
                     false => {
-                        let scope = FieldScope::new(Vec::new(), Vec::new());
+                        let scope = FieldScope::new(paths, Vec::new());
                         RuleKind::Change(Change { on, scope, validation, wording })
                     }
                 })
@@ -166,6 +167,17 @@ impl Compiler {
         }
     }
 
+    /// The paths of a list of texts; none when one of them is no path.
+    fn patterns(&mut self, texts: &[String], field: &str, rule: &Arc<str>) -> Option<Vec<FieldPattern>> {
+        let mut parsed = Vec::new();
+        for (n, text) in texts.iter().enumerate() {
+            parsed.push(text.parse().map_err(|error| {
+                self.problem(format!("{field}[{n}]"), Some(rule), format!("{text:?} is not a path: {error}"));
+            }));
+        }
+        parsed.into_iter().collect::<Result<_, ()>>().ok()
+    }
+
     fn drift(
         &mut self,
         field: &str,
@@ -173,23 +185,8 @@ impl Compiler {
         drift: &DriftRule,
         wording: Wording,
     ) -> Option<RuleKind> {
-        let mut patterns = |texts: &[String], list: &str| -> Option<Vec<FieldPattern>> {
-            let parsed: Vec<Option<FieldPattern>> = texts
-                .iter()
-                .enumerate()
-                .map(|(n, text)| match text.parse() {
-                    Ok(pattern) => Some(pattern),
-                    Err(error) => {
-                        let text = format!("{text:?} is not a path: {error}");
-                        self.problem(format!("{field}.{list}[{n}]"), Some(rule), text);
-                        None
-                    }
-                })
-                .collect();
-            parsed.into_iter().collect()
-        };
-        let include = patterns(&drift.paths, "paths");
-        let exclude = patterns(&drift.ignore, "ignore");
+        let include = self.patterns(&drift.paths, &format!("{field}.paths"), rule);
+        let exclude = self.patterns(&drift.ignore, &format!("{field}.ignore"), rule);
         let baseline = match drift.baseline.as_ref().map(|baseline| (&baseline.object, &baseline.inline)) {
             None => Some(Baseline::LastCompliant),
             Some((Some(_), None)) => Some(Baseline::Object(baseline_name(rule))),

@@ -345,5 +345,10 @@ mod tests {
         assert_eq!(told_paths(&changes("Create")), "spec.nodeName");
         let all = Shape { managed_fields: true, ..Shape::from(Paths::only([&["spec"][..], &["status"]])) };
         assert!(changes("Update").includes(&all) && !changes("Create").includes(&all));
+        let some = shape(
+            "rules: [{name: r, 'on': [Update], paths: ['spec.containers[*].image'], expression: 'has(object.spec.nodeName)'}]",
+        );
+        // Elements are told apart by texts and numbers of theirs.
+        assert_eq!(told_paths(&some), "spec.containers.*.image.…, spec.containers[].image.…, spec.containers[].*, spec.nodeName");
     }
 }

@@ -169,6 +169,7 @@ fn rule(n: usize, validation: Validation, on: Vec<Operation>) -> PolicyRule {
         resources: Vec::new(),
         on,
         unquoted_on: Vec::new(),
+        paths: Vec::new(),
         expression: Some(validation.expression),
         drift: None,
         message: validation.message,

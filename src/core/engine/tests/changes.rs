@@ -244,3 +244,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_a_rule_with_paths_other_changes_are_none() {
+    let mut world = World::of(policy(
+        "rules: [{name: still, 'on': [Update], paths: [spec.note], expression: object.spec.level > 5}]",
+    ));
+    world.list(&[item("x/a").note("one")]);
+    assert_eq!(world.seen(&item("x/a").note("one").level(3)), NOTHING, "the level does not count");
+    let said = world.seen(&item("x/a").note("two").level(4));
+    assert_eq!(
+        said,
+        ["occurred still x/a: spec.note: \"one\" → \"two\" by an unknown manager"],
+        "and is not listed, though it changed as well"
+    );
+    assert_eq!(
+        world.seen(&item("x/a").note("three").level(6)),
+        NOTHING,
+        "what it reads is there all the same"
+    );
+}

@@ -11,7 +11,8 @@ use crate::watch::kept::{Kept, Step as Keeping};
 const NAMES: [&str; 2] = ["p", "q"];
 
 /// Rules of every kind, over parts of the items.
-const RULES: [&str; 10] = [
+const RULES: [&str; 11] = [
+    "{name: redone, 'on': [Update], paths: ['spec.containers[*].image'], expression: object.spec.level <= 2}",
     "{name: level, expression: object.spec.level <= 2, messageExpression: \"'level ' + string(object.spec.level)\"}",
     "{name: images, expression: 'object.spec.containers.all(c, c.image != \"bad\")'}",
     "{name: labels, expression: 'has(object.metadata.labels) && \"team\" in object.metadata.labels'}",
