@@ -227,9 +227,11 @@ struct Mouth {
 }
 
 impl Deliver for Mouth {
-    async fn event(&mut self, event: ObjectEvent) {
-        // Nobody listens any more when the recording ends.
-        let _ = self.sender.send((self.at, Said::Event(event))).await;
+    async fn events(&mut self, events: Vec<ObjectEvent>) {
+        for event in events {
+            // Nobody listens any more when the recording ends.
+            let _ = self.sender.send((self.at, Said::Event(event))).await;
+        }
     }
 
     fn health(&mut self, health: Health) {

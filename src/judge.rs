@@ -23,8 +23,8 @@ use crate::core::schema::SchemaSet;
 use crate::metrics::{FindingLabel, Metrics, ResourceLabel};
 use crate::nudge::Fan;
 
-/// Inputs that may wait; beyond it streams wait.
-const QUEUE: usize = 1024;
+/// Inputs that may wait; beyond it streams wait. What streams hand over at once is one of them.
+const QUEUE: usize = 64;
 /// Stack of the thread; evaluating an expression of the greatest depth takes less than a quarter of it.
 const STACK_SIZE: usize = 8 * 1024 * 1024;
 /// Objects judged again in one go, between two events.
@@ -35,7 +35,7 @@ const TICK: Duration = Duration::from_secs(1);
 enum Input {
     Assign(Assignment),
     Know(SchemaSet),
-    Event(WatchId, Arc<ResourceLabel>, ObjectEvent),
+    Events(WatchId, Arc<ResourceLabel>, Vec<ObjectEvent>),
 }
 
 /// Handle to the thread. The thread ends when the last clone is gone.
@@ -80,9 +80,9 @@ impl Judge {
         self.send(Input::Know(schemas)).await;
     }
 
-    /// Hands over one event of a watch; waits while the queue is full.
-    pub async fn event(&self, watch: WatchId, label: &Arc<ResourceLabel>, event: ObjectEvent) {
-        self.send(Input::Event(watch, label.clone(), event)).await;
+    /// Hands over events of a watch, in order; waits while the queue is full.
+    pub async fn events(&self, watch: WatchId, label: &Arc<ResourceLabel>, events: Vec<ObjectEvent>) {
+        self.send(Input::Events(watch, label.clone(), events)).await;
     }
 
     /// Waits until the thread is gone, which it is not while there is a handle, unless it panicked.
@@ -168,17 +168,9 @@ impl Worker {
                     self.announce(outcome);
                     policies.iter().for_each(|policy| self.fan.add(policy));
                 }
-                Next::Input(Input::Event(watch, label, event)) => {
-                    let synced = matches!(event, ObjectEvent::Synced);
-                    let (outcome, erring, objects) = self.timed("event", |engine, now| {
-                        let outcome = engine.step(watch, event, now);
-                        (outcome, engine.take_erring(), engine.objects(watch))
-                    });
-                    self.count(watch, label, objects as i64);
-                    self.announce(outcome);
-                    erring.iter().for_each(|policy| self.fan.add(policy));
-                    if synced {
-                        self.nudge_readers(watch);
+                Next::Input(Input::Events(watch, label, events)) => {
+                    for event in events {
+                        self.take(watch, &label, event);
                     }
                 }
                 Next::Input(Input::Know(schemas)) => lock(&self.engine).know(schemas),
@@ -199,6 +191,20 @@ impl Worker {
         }
     }
 
+    fn take(&mut self, watch: WatchId, label: &Arc<ResourceLabel>, event: ObjectEvent) {
+        let synced = matches!(event, ObjectEvent::Synced);
+        let (outcome, erring, objects) = self.timed("event", |engine, now| {
+            let outcome = engine.step(watch, event, now);
+            (outcome, engine.take_erring(), engine.objects(watch))
+        });
+        self.count(watch, label, objects as i64);
+        self.announce(outcome);
+        erring.iter().for_each(|policy| self.fan.add(policy));
+        if synced {
+            self.nudge_readers(watch);
+        }
+    }
+
     fn timed<T>(&mut self, handler: &'static str, work: impl FnOnce(&mut Engine, Timestamp) -> T) -> T {
         let start = Instant::now();
         let result = work(&mut lock(&self.engine), Timestamp::now());
@@ -208,12 +214,12 @@ impl Worker {
     }
 
     /// Several watches may be of one resource: each adds its own difference.
-    fn count(&mut self, watch: WatchId, label: Arc<ResourceLabel>, objects: i64) {
+    fn count(&mut self, watch: WatchId, label: &Arc<ResourceLabel>, objects: i64) {
         let metrics = &self.metrics;
         let counted = self.counted.entry(watch).or_insert_with(|| Counted {
             objects: 0,
-            kept: metrics.cache_objects.get_or_create_owned(&label),
-            processed: metrics.events_processed.get_or_create_owned(&label),
+            kept: metrics.cache_objects.get_or_create_owned(label),
+            processed: metrics.events_processed.get_or_create_owned(label),
         });
         counted.processed.inc();
         if counted.objects != objects {
@@ -333,8 +339,8 @@ mod tests {
     async fn the_length_of_the_queue_is_zero_when_all_is_done() {
         let (judge, metrics) = judge();
         let label = Arc::new(ResourceLabel { resource: "pods.v1".into() });
-        for _ in 0..100 {
-            judge.event(WatchId(1), &label, ObjectEvent::Synced).await;
+        for _ in 0..50 {
+            judge.events(WatchId(1), &label, vec![ObjectEvent::Synced; 2]).await;
         }
         let empty = async {
             while metrics.events_processed.get_or_create(&label).get() < 100 || metrics.queue_length.get() > 0

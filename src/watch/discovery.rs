@@ -261,8 +261,8 @@ impl Discovered {
 
 struct Definitions(Arc<Shared>);
 
-impl Deliver for Definitions {
-    async fn event(&mut self, event: ObjectEvent) {
+impl Definitions {
+    fn take(&mut self, event: ObjectEvent) {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             ObjectEvent::Relisting => state.unseen = state.definitions.keys().cloned().collect(),
@@ -293,6 +293,12 @@ impl Deliver for Definitions {
         }
         drop(state);
         self.0.changed.notify_one();
+    }
+}
+
+impl Deliver for Definitions {
+    async fn events(&mut self, events: Vec<ObjectEvent>) {
+        events.into_iter().for_each(|event| self.take(event));
     }
 
     fn health(&mut self, health: Health) {
@@ -354,10 +360,8 @@ impl Services {
     fn new(shared: Arc<Shared>) -> Self {
         Self { shared, known: BTreeMap::new() }
     }
-}
 
-impl Deliver for Services {
-    async fn event(&mut self, event: ObjectEvent) {
+    fn take(&mut self, event: ObjectEvent) {
         let changed = match event {
             ObjectEvent::Seen(object) => {
                 self.known.insert(object.key(), object.fingerprint()) != Some(object.fingerprint())
@@ -368,6 +372,12 @@ impl Deliver for Services {
         if changed {
             self.shared.ask.notify_one();
         }
+    }
+}
+
+impl Deliver for Services {
+    async fn events(&mut self, events: Vec<ObjectEvent>) {
+        events.into_iter().for_each(|event| self.take(event));
     }
 
     fn health(&mut self, _: Health) {}

@@ -349,6 +349,9 @@ mod tests {
             "rules: [{name: r, 'on': [Update], paths: ['spec.containers[*].image'], expression: 'has(object.spec.nodeName)'}]",
         );
         // Elements are told apart by texts and numbers of theirs.
-        assert_eq!(told_paths(&some), "spec.containers.*.image.…, spec.containers[].image.…, spec.containers[].*, spec.nodeName");
+        assert_eq!(
+            told_paths(&some),
+            "spec.containers.*.image.…, spec.containers[].image.…, spec.containers[].*, spec.nodeName"
+        );
     }
 }

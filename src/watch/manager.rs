@@ -218,8 +218,8 @@ struct Sink {
 }
 
 impl Deliver for Sink {
-    async fn event(&mut self, event: ObjectEvent) {
-        self.judge.event(self.id, &self.label, event).await;
+    async fn events(&mut self, events: Vec<ObjectEvent>) {
+        self.judge.events(self.id, &self.label, events).await;
     }
 
     fn health(&mut self, health: Health) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use kube::Client;
 use kube::api::Api;
 use kube::core::{ApiResource, Status};
@@ -32,6 +32,8 @@ use crate::metrics::{ErrorKind, Metrics, ResourceLabel};
 
 /// A list that brings nothing for this long is given up and begun again.
 const LIST_SILENCE: Duration = Duration::from_secs(30);
+/// Most events that are delivered at once.
+pub const MAX_BATCH: usize = 64;
 /// Longest text of an API server's error that is kept, in bytes.
 const MAX_ERROR_LEN: usize = 300;
 
@@ -50,8 +52,8 @@ pub struct Settings {
 
 /// Where a stream delivers. Waiting in a method holds the stream up, and only this stream.
 pub trait Deliver: Send {
-    /// Takes an event of an object, in order.
-    fn event(&mut self, event: ObjectEvent) -> impl Future<Output = ()> + Send;
+    /// Takes events of objects, in order, at most [`MAX_BATCH`].
+    fn events(&mut self, events: Vec<ObjectEvent>) -> impl Future<Output = ()> + Send;
     /// Takes a sign of health.
     fn health(&mut self, health: Health);
 }
@@ -118,31 +120,8 @@ async fn run(
                     continue;
                 }
             };
-            let error = match next {
-                Ok(Some(Ok(event))) => {
-                    match event {
-                        Event::Init => {
-                            settings.metrics.resyncs.get_or_create(&label).inc();
-                            listing = true;
-                            deliver.event(ObjectEvent::Relisting).await;
-                        }
-                        Event::InitApply(object) | Event::Apply(object) => {
-                            deliver.event(ObjectEvent::Seen(object.object)).await;
-                        }
-                        Event::Delete(object) => deliver.event(ObjectEvent::Gone(object.object.key())).await,
-                        Event::InitDone => {
-                            listing = false;
-                            permit = None;
-                            backoff = Backoff::default();
-                            told = None;
-                            deliver.event(ObjectEvent::Synced).await;
-                            deliver.health(Health::Complete);
-                        }
-                    }
-                    continue;
-                }
-                Ok(Some(Err(error))) => error,
-                Ok(None) => break,
+            let mut next = match next {
+                Ok(next) => next,
                 Err(Silence) => {
                     lists = Lists::Paged;
                     let text = format!("the list brought nothing for {} s", LIST_SILENCE.as_secs());
@@ -150,6 +129,45 @@ async fn run(
                     break;
                 }
             };
+            let mut batch = Vec::new();
+            // What is there already goes along: handing over wakes another thread, which costs more than an event.
+            let error = loop {
+                let complete = match next {
+                    Some(Ok(event)) => {
+                        if let Event::Init = event {
+                            settings.metrics.resyncs.get_or_create(&label).inc();
+                            listing = true;
+                        }
+                        let event = object_event(event);
+                        let complete = matches!(event, ObjectEvent::Synced);
+                        batch.push(event);
+                        complete
+                    }
+                    Some(Err(error)) => break Some(error),
+                    // The watcher has no end.
+                    None => break None,
+                };
+                listing &= !complete;
+                // No list is asked for without a permit.
+                if complete || batch.len() == MAX_BATCH || (listing && permit.is_none()) {
+                    break None;
+                }
+                match events.next().now_or_never() {
+                    Some(more) => next = more,
+                    None => break None,
+                }
+            };
+            let complete = matches!(batch.last(), Some(ObjectEvent::Synced));
+            if !batch.is_empty() {
+                deliver.events(batch).await;
+            }
+            if complete {
+                permit = None;
+                backoff = Backoff::default();
+                told = None;
+                deliver.health(Health::Complete);
+            }
+            let Some(error) = error else { continue };
             // Others may list while this stream waits.
             drop(permit.take());
             settings.metrics.error(ErrorKind::Watch);
@@ -196,6 +214,15 @@ async fn run(
                 }
             }
         }
+    }
+}
+
+fn object_event(event: Event<WatchedObject>) -> ObjectEvent {
+    match event {
+        Event::Init => ObjectEvent::Relisting,
+        Event::InitApply(object) | Event::Apply(object) => ObjectEvent::Seen(object.object),
+        Event::Delete(object) => ObjectEvent::Gone(object.object.key()),
+        Event::InitDone => ObjectEvent::Synced,
     }
 }
 

@@ -84,15 +84,17 @@ fn script<const N: usize>(rows: [(&'static str, Vec<Reply>); N]) -> ApiServer {
 struct Listener(mpsc::UnboundedSender<String>);
 
 impl Deliver for Listener {
-    async fn event(&mut self, event: ObjectEvent) {
-        let text = match event {
-            ObjectEvent::Relisting => "relisting".into(),
-            ObjectEvent::Seen(object) => format!("seen {}", object.id().name),
-            ObjectEvent::Gone(key) => format!("gone {}", key.name),
-            ObjectEvent::Synced => "synced".into(),
-        };
-        // A test that ended listens no longer.
-        let _ = self.0.send(text);
+    async fn events(&mut self, events: Vec<ObjectEvent>) {
+        for event in events {
+            let text = match event {
+                ObjectEvent::Relisting => "relisting".into(),
+                ObjectEvent::Seen(object) => format!("seen {}", object.id().name),
+                ObjectEvent::Gone(key) => format!("gone {}", key.name),
+                ObjectEvent::Synced => "synced".into(),
+            };
+            // A test that ended listens no longer.
+            let _ = self.0.send(text);
+        }
     }
 
     fn health(&mut self, health: Health) {
@@ -497,7 +499,7 @@ async fn a_lost_connection_is_stale_until_the_server_accepts_the_watch_again() {
         states: Arc<Mutex<Vec<ResourceState>>>,
     }
     impl Deliver for Shown {
-        async fn event(&mut self, _: ObjectEvent) {}
+        async fn events(&mut self, _: Vec<ObjectEvent>) {}
 
         fn health(&mut self, health: Health) {
             self.board.note(WatchId(1), health, Timestamp::UNIX_EPOCH);
