@@ -21,7 +21,7 @@ impl Budget {
 
     /// Takes a token when there is one.
     pub fn take(&mut self, now: Instant) -> bool {
-        let there_is = self.next(now).is_zero();
+        let there_is = self.has_one(now);
         if there_is {
             self.spend(now);
         }
@@ -33,6 +33,11 @@ impl Budget {
         let wait = self.next(now);
         self.spend(now);
         wait
+    }
+
+    /// Whether there is a token.
+    pub fn has_one(&self, now: Instant) -> bool {
+        self.next(now).is_zero()
     }
 
     fn next(&self, now: Instant) -> Duration {

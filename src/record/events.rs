@@ -34,6 +34,8 @@ pub const BURST: u32 = 50;
 pub const REFILL: Duration = Duration::from_secs(6);
 /// Between two summary Events of one policy.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
+/// Between two looks at what is owed: each compares all that is open with all that was told.
+const INTERVAL: Duration = Duration::from_millis(200);
 /// Owed Events are tried again this often, and less often after failures.
 const RETRY: Duration = Duration::from_secs(2);
 /// After a refusal, Events of that policy rest for this long.
@@ -60,9 +62,14 @@ pub async fn run(sources: Sources, told: ToldByPolicy, instance: String, mut sto
         writer: Writer { client: sources.client.clone(), instance },
         sources,
     };
+    let mut looked_at = Instant::now();
     loop {
+        let nudged = async {
+            tokio::time::sleep_until(looked_at + INTERVAL).await;
+            recorder.sources.nudges.take().await
+        };
         let stopping = tokio::select! {
-            nudged = async { recorder.sources.nudges.take().await } => { owing.extend(nudged); false }
+            nudged = nudged => { owing.extend(nudged); false }
             () = tokio::time::sleep(RETRY.mul_f64(0.8 + 0.4 * fastrand::f64())), if !owing.is_empty() => false,
             _ = stop.changed() => { owing.extend(recorder.sources.nudges.take_now()); true }
         };
@@ -74,6 +81,7 @@ pub async fn run(sources: Sources, told: ToldByPolicy, instance: String, mut sto
         if stopping {
             return;
         }
+        looked_at = Instant::now();
     }
 }
 
@@ -89,6 +97,8 @@ struct Account {
     uid: Option<Arc<str>>,
     told: Announced,
     budget: Budget,
+    /// Whether the budget held something back when it was last asked.
+    held_back: bool,
     summary_at: Option<Instant>,
     resting_until: Option<Instant>,
     /// The generation of which it was told that it does not fit the schemas.
@@ -117,6 +127,11 @@ impl Recorder {
         let account = self.policies.entry(key.clone()).or_insert_with(|| Account::new(Announced::default()));
         account.meet(policy.as_deref());
         if account.resting_until.is_some_and(|until| until > now) {
+            return Owes::Something;
+        }
+        let summary_due = account.summary_at.is_none_or(|at| at + SUMMARY_INTERVAL <= now);
+        if account.held_back && policy.is_some() && !account.budget.has_one(now) && !summary_due {
+            // Whatever is owed by now, nothing of it may be told.
             return Owes::Something;
         }
         let (open, settled) = self.sources.judge.open(key).await;
@@ -180,10 +195,11 @@ impl Recorder {
         }
         let label = PolicyLabel { policy: key.to_string() };
         self.sources.metrics.events_held_back.get_or_create(&label).set(held_back);
+        account.held_back = held_back > 0;
         if held_back == 0 {
             return Owes::Nothing;
         }
-        if account.summary_at.is_none_or(|at| at + SUMMARY_INTERVAL <= now) {
+        if summary_due {
             account.summary_at = Some(now);
             if let Err(error) = self.writer.summarise(&subject).await {
                 self.sources.metrics.error(ErrorKind::EventWrite);
@@ -200,6 +216,7 @@ impl Account {
             uid: None,
             told,
             budget: Budget::new(BURST, REFILL, Instant::now()),
+            held_back: false,
             summary_at: None,
             resting_until: None,
             warned: None,
