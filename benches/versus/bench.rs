@@ -61,6 +61,13 @@ pub struct Watched {
     pub probe: Delays,
 }
 
+impl Watched {
+    /// What an update takes of API server and etcd. Where it is near a core's time by the rate, delays are theirs.
+    pub fn server_cpu_per_update_us(&self) -> f64 {
+        self.load.server_cpu_seconds / self.updates as f64 * 1e6
+    }
+}
+
 /// The memory of an informer that drops managedFields; its delays are no others.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stripped {

@@ -26,6 +26,7 @@ const ROWS: &[Row] = &[
         |p| p.idle.server_cpu_ms_a_second(),
     ),
     ("updates: CPU us each", |w| w.cpu_per_update_us, NOT_MEASURED),
+    ("  CPU us each of API server and etcd", |w| w.server_cpu_per_update_us(), NOT_MEASURED),
     ("  written a second", |w| w.updates as f64 / w.load.wall_seconds, NOT_MEASURED),
     ("  resident MB", |w| w.load.resident_mb, NOT_MEASURED),
     ("  peak MB", |w| w.load.peak_mb, NOT_MEASURED),
