@@ -5,16 +5,24 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::core::finding::PolicyKey;
+
+/// Between two takings: whoever takes compares all that is true with all that was written, and is not woken for each
+/// change of many.
+const INTERVAL: Duration = Duration::from_millis(100);
 
 /// One taker's set.
 #[derive(Debug, Default)]
 pub struct Nudges {
     policies: Mutex<BTreeSet<PolicyKey>>,
     wake: Notify,
+    /// When something was last taken.
+    taken: Mutex<Option<Instant>>,
 }
 
 impl Nudges {
@@ -24,11 +32,16 @@ impl Nudges {
         self.wake.notify_one();
     }
 
-    /// Takes all, and waits for at least one.
+    /// Takes all, and waits for at least one; not sooner than [`INTERVAL`] after it last took any.
     pub async fn take(&self) -> BTreeSet<PolicyKey> {
         loop {
+            let taken = *self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(taken) = taken {
+                tokio::time::sleep_until(taken + INTERVAL).await;
+            }
             let policies = self.take_now();
             if !policies.is_empty() {
+                *self.taken.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
                 return policies;
             }
             self.wake.notified().await;
@@ -54,8 +67,6 @@ impl Fan {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn policy(name: &str) -> PolicyKey {
@@ -93,6 +104,28 @@ mod tests {
         assert!(given_up.is_err());
         nudges.add(&policy("a"));
         assert_eq!(nudges.take().await, [policy("a")].into());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_nudges_are_few_takings() {
+        let nudges = Arc::new(Nudges::default());
+        let mut nudging = tokio::spawn({
+            let nudges = nudges.clone();
+            async move {
+                for _ in 0..1000 {
+                    nudges.add(&policy("a"));
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            }
+        });
+        let mut takings = 0;
+        loop {
+            tokio::select! {
+                _ = nudges.take() => takings += 1,
+                _ = &mut nudging => break,
+            }
+        }
+        assert!((10..=12).contains(&takings), "{takings} in a second");
     }
 
     #[test]

@@ -34,8 +34,6 @@ pub const BURST: u32 = 50;
 pub const REFILL: Duration = Duration::from_secs(6);
 /// Between two summary Events of one policy.
 const SUMMARY_INTERVAL: Duration = Duration::from_secs(60);
-/// Between two looks at what is owed: each compares all that is open with all that was told.
-const INTERVAL: Duration = Duration::from_millis(200);
 /// Owed Events are tried again this often, and less often after failures.
 const RETRY: Duration = Duration::from_secs(2);
 /// After a refusal, Events of that policy rest for this long.
@@ -62,14 +60,9 @@ pub async fn run(sources: Sources, told: ToldByPolicy, instance: String, mut sto
         writer: Writer { client: sources.client.clone(), instance },
         sources,
     };
-    let mut looked_at = Instant::now();
     loop {
-        let nudged = async {
-            tokio::time::sleep_until(looked_at + INTERVAL).await;
-            recorder.sources.nudges.take().await
-        };
         let stopping = tokio::select! {
-            nudged = nudged => { owing.extend(nudged); false }
+            nudged = async { recorder.sources.nudges.take().await } => { owing.extend(nudged); false }
             () = tokio::time::sleep(RETRY.mul_f64(0.8 + 0.4 * fastrand::f64())), if !owing.is_empty() => false,
             _ = stop.changed() => { owing.extend(recorder.sources.nudges.take_now()); true }
         };
@@ -81,7 +74,6 @@ pub async fn run(sources: Sources, told: ToldByPolicy, instance: String, mut sto
         if stopping {
             return;
         }
-        looked_at = Instant::now();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use polywatch::api::MonitorPolicyStatus;
 
-use crate::support::{ControlPlane, Operator, start_with_operator};
+use crate::support::{ControlPlane, Operator, PATIENCE, eventually, start_with_operator};
 
 const MAPS: [(&str, &str); 1] = [("resource", "configmaps.v1")];
 
@@ -113,4 +113,40 @@ async fn of_objects_whose_names_are_read_only_metadata_is_asked_for() {
     let all = |status: &MonitorPolicyStatus| in_default(status).len() == 2 && status.rules[0].name == "noted";
     cluster.status_when("short", "data is read", all).await;
     assert!(!operator.log().contains("hunter2"));
+}
+
+/// Requests so far: for the lease, and all others by what they were.
+async fn requests(operator: &Operator) -> (f64, Vec<String>) {
+    let text = operator.metrics().await;
+    let all = text.lines().filter(|line| line.starts_with("polywatch_api_requests_total"));
+    let (lease, others): (Vec<&str>, Vec<&str>) = all.partition(|line| line.contains("leases.coordination"));
+    let count = |line: &&str| line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
+    (lease.iter().filter_map(count).sum(), others.into_iter().map(str::to_owned).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_nothing_happens_only_the_lease_is_renewed() {
+    let cluster = ControlPlane::start().await;
+    cluster.install_crds().await;
+    let mut operator =
+        Operator::with(&cluster, &cluster.admin_kubeconfig()).arg("--lease-seconds").arg("3").start();
+    operator.wait_ready().await;
+    map(&cluster, "high", "{}", "{level: '9'}").await;
+    cluster.apply_yaml(&policy("low", ", namespaces: [default]", LOW)).await;
+    cluster.ready("low").await;
+    cluster.event("ConfigMap", "high", "FindingOpened", 1).await;
+    // What the first findings and the kinds of a new cluster ask for ends; then the lease alone goes on.
+    let (mut since, mut before) = requests(&operator).await;
+    eventually("four renewals in a row without any other request", PATIENCE, async || {
+        let (lease, others) = requests(&operator).await;
+        if others != before {
+            (since, before) = (lease, others);
+        }
+        if lease - since >= 4.0 {
+            Ok(())
+        } else {
+            Err(format!("{} renewals since {before:#?}", lease - since))
+        }
+    })
+    .await;
 }

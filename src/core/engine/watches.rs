@@ -68,24 +68,15 @@ impl Watched {
     pub(super) fn keep(&mut self, object: &ProjectedObject) -> Put {
         self.listing = self.listing.min(object.generation());
         let put = self.objects.put(object, self.pass);
-        let before = match &put {
-            Put::Changed(before) | Put::Replaced(before) => Some(before),
-            Put::New => None,
-            Put::Same { generation, .. } if *generation == object.generation() => return put,
-            Put::Same { .. } => None,
-        };
-        let known_generation = match &put {
-            Put::Same { generation, .. } => Some(*generation),
-            _ => None,
+        let counted = |plan: &Plan| match &put {
+            Put::New => false,
+            Put::Same { generation, .. } => *generation >= plan.terms.since && plan.selects(object),
+            Put::Changed(before) | Put::Replaced(before) => plan.counts(before),
         };
         for (plan, selected) in
             self.plans.iter().zip(&mut self.selected).filter(|(plan, _)| plan.terms.select)
         {
-            let was = match known_generation {
-                Some(generation) => generation >= plan.terms.since && plan.selects(object),
-                None => before.is_some_and(|before| plan.counts(before)),
-            };
-            *selected = *selected + usize::from(plan.counts(object)) - usize::from(was);
+            *selected = *selected + usize::from(plan.counts(object)) - usize::from(counted(plan));
         }
         if let Some(ready) = &mut self.ready {
             ready.insert(object.key(), object.clone());
