@@ -146,5 +146,5 @@ fn violation() -> Verdict {
 }
 
 fn enter(ledger: &mut Ledger, (key, object): &(FindingKey, ObjectId), verdict: Verdict) {
-    black_box(ledger.enter(key.clone(), Severity::Medium, object, verdict, Timestamp::UNIX_EPOCH));
+    black_box(ledger.enter(key, Severity::Medium, object, verdict, Timestamp::UNIX_EPOCH));
 }

@@ -40,7 +40,7 @@ fn an_object_comes_out_as_it_went_in() {
     }));
     let mut store = Store::default();
     assert!(matches!(store.put(&odd, 1), Put::New));
-    assert_eq!(store.objects().collect::<Vec<_>>(), [odd.clone()]);
+    assert_eq!(store.objects().collect::<Vec<_>>(), std::slice::from_ref(&odd));
     assert_eq!(store.remove(&odd.key()), Some(odd.clone()));
     assert_eq!((store.len(), store.remove(&odd.key())), (0, None));
 }
