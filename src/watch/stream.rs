@@ -131,30 +131,27 @@ async fn run(
             };
             let mut batch = Vec::new();
             // What is there already goes along: handing over wakes another thread, which costs more than an event.
-            let error = loop {
-                let complete = match next {
+            let end = loop {
+                match next {
                     Some(Ok(event)) => {
                         if let Event::Init = event {
                             settings.metrics.resyncs.get_or_create(&label).inc();
-                            listing = true;
                         }
-                        let event = object_event(event);
-                        let complete = matches!(event, ObjectEvent::Synced);
-                        batch.push(event);
-                        complete
+                        listing =
+                            matches!(event, Event::Init) || (listing && !matches!(event, Event::InitDone));
+                        batch.push(object_event(event));
                     }
-                    Some(Err(error)) => break Some(error),
-                    // The watcher has no end.
-                    None => break None,
-                };
-                listing &= !complete;
+                    Some(Err(error)) => break End::Failed(error),
+                    None => break End::Over,
+                }
+                let complete = matches!(batch.last(), Some(ObjectEvent::Synced));
                 // No list is asked for without a permit.
                 if complete || batch.len() == MAX_BATCH || (listing && permit.is_none()) {
-                    break None;
+                    break End::Handed;
                 }
                 match events.next().now_or_never() {
                     Some(more) => next = more,
-                    None => break None,
+                    None => break End::Handed,
                 }
             };
             let complete = matches!(batch.last(), Some(ObjectEvent::Synced));
@@ -167,7 +164,11 @@ async fn run(
                 told = None;
                 deliver.health(Health::Complete);
             }
-            let Some(error) = error else { continue };
+            let error = match end {
+                End::Handed => continue,
+                End::Over => break,
+                End::Failed(error) => error,
+            };
             // Others may list while this stream waits.
             drop(permit.take());
             settings.metrics.error(ErrorKind::Watch);
@@ -224,6 +225,16 @@ fn object_event(event: Event<WatchedObject>) -> ObjectEvent {
         Event::Delete(object) => ObjectEvent::Gone(object.object.key()),
         Event::InitDone => ObjectEvent::Synced,
     }
+}
+
+/// Why a batch ends.
+enum End {
+    /// There is no more at this moment.
+    Handed,
+    /// The watcher met an error.
+    Failed(watcher::Error),
+    /// The watcher has ended, which it does not do by itself.
+    Over,
 }
 
 struct Silence;
