@@ -77,6 +77,8 @@ pub struct Assignment {
     pub routes: BTreeMap<WatchId, Route>,
     /// The watch of all namespaces, when a policy needs it.
     pub namespaces: Option<WatchId>,
+    /// From which generation of its projection on all is kept that a policy needs of them; 0 where none is given.
+    pub namespaces_since: BTreeMap<PolicyKey, u32>,
     /// Selections whose kind is known not to be served.
     pub absent: BTreeSet<Reader>,
 }
@@ -114,6 +116,8 @@ struct Tracked {
     settled: HashSet<Arc<str>>,
     feeds: HashMap<Arc<str>, BTreeSet<WatchId>>,
     needs_namespaces: bool,
+    /// See [`Assignment::namespaces_since`].
+    namespaces_since: u32,
     uses_namespace_object: bool,
     uses_request: bool,
     judge_again: Option<Timestamp>,

@@ -19,7 +19,7 @@ use super::stream::{Deliver, Settings, follow};
 use crate::api::status::ResourceState;
 use crate::core::engine::{Assignment, Route, Terms};
 use crate::core::event::{ObjectEvent, WatchId};
-use crate::core::policy::PolicySet;
+use crate::core::policy::{CompiledPolicy, PolicySet};
 use crate::core::project::{Projection, Shape};
 use crate::judge::Judge;
 use crate::metrics::{Metrics, ResourceLabel};
@@ -164,12 +164,23 @@ impl Manager {
         self.settings.metrics.watches_wanted.set(wanted.watches.len() as i64);
         self.board.assign(board, namespaces, &wanted.unresolved, Timestamp::now());
         self.settings.metrics.watches_running.set(self.board.running() as i64);
+        let namespaces_since = running.get(&WatchKey::namespaces()).map(|watch| {
+            let needing = policies.iter().filter(|(_, policy)| policy.needs_namespaces());
+            let since = |policy: &CompiledPolicy| watch.kept.since(&policy.needs_of_namespaces().into());
+            needing.map(|(key, policy)| (key.clone(), since(policy))).collect()
+        });
+        let namespaces_since = namespaces_since.unwrap_or_default();
         let absent = wanted.unresolved.into_iter();
         let absent =
             absent.filter(|(_, why)| matches!(why, Unresolved::NotInstalled(_))).map(|(reader, _)| reader);
         // Before any stream of it starts, the judge knows what its events are for.
-        let assignment =
-            Assignment { policies: policies.clone(), routes, namespaces, absent: absent.collect() };
+        let assignment = Assignment {
+            policies: policies.clone(),
+            routes,
+            namespaces,
+            namespaces_since,
+            absent: absent.collect(),
+        };
         self.judge.assign(assignment).await;
         for (key, watch) in running.iter_mut().filter(|(_, watch)| watch.stream.is_none()) {
             info!(watch = %key, "watch started");

@@ -63,6 +63,12 @@ impl Engine {
                 }
             }
         }
+        for (key, tracked) in &mut self.policies {
+            let since = assignment.namespaces_since.get(key).copied().unwrap_or_default();
+            if std::mem::replace(&mut tracked.namespaces_since, since) != since {
+                changed.insert(key.clone());
+            }
+        }
         self.route(assignment.routes, assignment.namespaces, &changed);
         for reader in &assignment.absent {
             if let Some(tracked) = self.policies.get_mut(&reader.policy) {
@@ -177,7 +183,7 @@ impl Engine {
             watch.is_some_and(|watch| watch.is_complete(watch.terms(reader).since))
         };
         let synced = feeds.iter().all(complete);
-        if pending || !synced || (tracked.needs_namespaces && !self.watches.namespaces_synced()) {
+        if pending || !synced || !self.watches.knows_namespaces_for(tracked) {
             return;
         }
         if tracked.settled.insert(reader.selection.clone()) {
@@ -200,6 +206,7 @@ impl Tracked {
             settled: HashSet::new(),
             feeds: HashMap::new(),
             needs_namespaces: false,
+            namespaces_since: 0,
             uses_namespace_object: false,
             uses_request: false,
             judge_again: None,

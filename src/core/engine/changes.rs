@@ -62,7 +62,7 @@ impl Engine {
             return;
         };
         // A policy begins to judge when it knows the namespaces: what was before is its baseline.
-        if tracked.needs_namespaces && !self.watches.namespaces_synced() {
+        if !self.watches.knows_namespaces_for(tracked) {
             return;
         }
         if !self.watches.admitted(&policy.selections[plan.index], object) {

@@ -141,7 +141,7 @@ impl Engine {
         let Some(tracked) = self.policies.get_mut(&reader.policy) else {
             return;
         };
-        if tracked.needs_namespaces && !self.watches.namespaces_synced() {
+        if !self.watches.knows_namespaces_for(tracked) {
             return;
         }
         let uid = &object.id().uid;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::plan::Plan;
-use super::{Reader, Route, Terms};
+use super::{Reader, Route, Terms, Tracked};
 use crate::core::event::{ObjectKey, WatchId};
 use crate::core::paths::Paths;
 use crate::core::policy::Selection;
@@ -151,8 +151,10 @@ impl Watches {
         Some(watch.ready.as_ref().and_then(|ready| ready.values().next()))
     }
 
-    pub(super) fn namespaces_synced(&self) -> bool {
-        self.namespaces.and_then(|id| self.by_id.get(&id)).is_some_and(|watch| watch.synced)
+    /// Whether all that judging a policy takes of the namespaces is known.
+    pub(super) fn knows_namespaces_for(&self, tracked: &Tracked) -> bool {
+        let watch = self.namespaces.and_then(|id| self.by_id.get(&id));
+        !tracked.needs_namespaces || watch.is_some_and(|watch| watch.is_complete(tracked.namespaces_since))
     }
 
     /// Whether a selection admits an object that went.

@@ -188,11 +188,6 @@ impl Store {
         slots.map(|(_, slot)| Record::read(&slot.bytes).uid.text())
     }
 
-    /// Whether an object of this name is known.
-    pub fn contains(&self, key: &ObjectKey) -> bool {
-        self.partitions.get(&key.namespace).is_some_and(|partition| partition.contains(&key.name))
-    }
-
     /// What was not seen in this pass.
     pub fn not_seen_in(&self, pass: u32) -> Vec<ObjectKey> {
         let key = |namespace: &Option<Arc<str>>, bytes: &[u8]| ObjectKey {

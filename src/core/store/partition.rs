@@ -40,10 +40,6 @@ impl Partition {
         self.slots.get_mut(at as usize)?.as_mut()
     }
 
-    pub(super) fn contains(&self, name: &str) -> bool {
-        self.index.find(self.hasher.hash_one(name), |at| is_named(&self.slots, *at, name)).is_some()
-    }
-
     /// Adds an object whose name is not known yet.
     pub(super) fn insert(&mut self, name: &str, bytes: Box<[u8]>, pass: u32, generation: u32) {
         let slot = Some(Slot { bytes, pass, generation });

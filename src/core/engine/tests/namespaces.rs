@@ -142,3 +142,32 @@ rules:
     said.extend(world.work());
     assert_eq!(said, ["resolved never /shop NotSelected"]);
 }
+
+#[test]
+fn a_policy_waits_for_namespaces_that_keep_what_it_reads() {
+    use crate::core::paths::Paths;
+    use crate::core::project::Projection;
+
+    let spec = format!(
+        "{SELECTION}\nrules: [{{name: owned, expression: \"'owner' in namespaceObject.metadata.?annotations.orValue({{}})\"}}]"
+    );
+    // Until now nobody read annotations.
+    let known = Projection::new(Paths::only([&["metadata", "name"][..]]), "v1", "Namespace");
+    let shop = serde_json::json!({"metadata": {"name": "shop", "uid": "1", "annotations": {"owner": "a"}}});
+    let decode = |projection: &Projection| Arc::new(projection.decode(&shop).expect("a namespace"));
+    let mut world = World::default();
+    world.assignment.namespaces = Some(NAMESPACES);
+    let policy = named("p", "uid-1", 1, &spec);
+    assert_eq!(world.assign([(policy.clone(), [ITEMS])]), NOTHING);
+    let mut next = world.assignment.clone();
+    next.namespaces_since.insert(policy.key.clone(), 1);
+    assert_eq!(world.take(next), NOTHING);
+    assert_eq!(world.list_of(NAMESPACES, &[decode(&known)]), NOTHING);
+    assert_eq!(world.list(&[item("shop/a")]), NOTHING);
+    assert_eq!((world.work(), world.settled()), (Vec::new(), false), "it has an owner that is not kept");
+    let paths = Paths::only([&["metadata", "name"][..], &["metadata", "annotations"]]);
+    known.widen(1, Arc::new(paths.into()));
+    known.begin_list();
+    assert_eq!(world.list_of(NAMESPACES, &[decode(&known)]), NOTHING);
+    assert_eq!((world.work(), world.settled()), (Vec::new(), true));
+}

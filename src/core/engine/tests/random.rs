@@ -201,7 +201,7 @@ impl Cluster {
             routes: routes.collect(),
             policies: Arc::new(self.policies.values().map(|(p, _)| (p.key.clone(), p.clone())).collect()),
             namespaces: self.watches.get(&Feed::Namespaces).map(|(id, _)| *id),
-            absent: BTreeSet::new(),
+            ..Assignment::default()
         };
         self.world.take(assignment);
     }
