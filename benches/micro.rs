@@ -12,6 +12,7 @@ use std::time::Duration;
 use criterion::{BatchSize, Criterion, Throughput};
 use jiff::Timestamp;
 use polywatch::core::cel::{Bindings, Inputs, Program, Root, Scope, Want, compile};
+use polywatch::core::chain::Chain;
 use polywatch::core::fields::Fields;
 use polywatch::core::finding::{FindingKey, ObjectId, Severity};
 use polywatch::core::ledger::Ledger;
@@ -142,7 +143,11 @@ fn identity(number: usize) -> (FindingKey, ObjectId) {
 }
 
 fn violation() -> Verdict {
-    Verdict::Violation(Violation { message: "not as it should be".into(), fields: Fields::default() })
+    Verdict::Violation(Violation {
+        message: "not as it should be".into(),
+        fields: Fields::default(),
+        chain: Chain::default(),
+    })
 }
 
 fn enter(ledger: &mut Ledger, (key, object): &(FindingKey, ObjectId), verdict: Verdict) {

@@ -3,6 +3,7 @@
 //! In: what users write with `kubectl apply`. Out: Rust types and the CustomResourceDefinitions made from
 //! them (`polywatch crds`). Everything above `core` may use these types; `core` never does.
 
+pub mod lookup;
 pub mod monitor_policy;
 pub mod status;
 

@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::lookup::{Lookup, MAX_LOOKUPS, Params};
 use super::status::MonitorPolicyStatus;
 use crate::core::cel::MAX_EXPRESSION_LENGTH;
 
@@ -124,6 +125,19 @@ pub struct MonitorPolicySpec {
     #[schemars(length(max = MAX_VARIABLES))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub variables: Vec<Variable>,
+
+    /// Values that are kept elsewhere, such as thresholds in a ConfigMap of each team; expressions read the object
+    /// as params. A change of it judges again what it governs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<Params>,
+
+    /// Related objects, which expressions read as lookups.NAME: the Service that a route names, the EndpointSlices of
+    /// that Service. Each is watched, with the fields that are read of it, and a change of one judges again just the
+    /// objects that depend on it. Lookups and variables may read each other, but not in a circle.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_LOOKUPS))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub lookups: Vec<Lookup>,
 
     /// The rules. One with an expression says what a compliant object is, as a validation of a
     /// ValidatingAdmissionPolicy does; with on as well, which changes are in order. One with drift says which
@@ -296,7 +310,7 @@ pub struct PolicyRule {
 
     /// CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on),
     /// namespaceObject (null for cluster scoped objects), request (operation, kind, resource, namespace, name),
-    /// variables and now.
+    /// variables, lookups, params and now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
     pub expression: Option<String>,

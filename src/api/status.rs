@@ -185,6 +185,43 @@ pub struct FindingStatus {
     /// Fields that differ as well and are not listed here.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub fields_omitted: i64,
+    /// What was looked up on the way to what is wrong, of a rule that reads lookups: up to the one that failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<LinkStatus>,
+}
+
+/// What one lookup found.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkStatus {
+    /// Name of the lookup.
+    pub lookup: String,
+    /// Group and version of what it looks for.
+    pub api_version: String,
+    /// Kind of what it looks for.
+    pub kind: String,
+    /// The objects that it found. At most 3.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objects: Vec<LinkObject>,
+    /// Objects that it found as well and that are not listed here.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub omitted: i64,
+    /// What is wrong with it, when this is the link that failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// One object that a lookup found.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkObject {
+    /// Namespace; absent for cluster scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+    /// UID.
+    pub uid: String,
 }
 
 /// One change that a rule does not allow.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cel::{self, Position, Scope};
-use super::policy::{CompiledPolicy, Located, Part};
+use super::policy::{CompiledPolicy, Located, Part, Selection};
 use super::schema::Schema;
 
 /// Most warnings of one policy; those that are left out are counted.
@@ -45,7 +45,7 @@ pub fn check(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Warnin
 }
 
 fn check_here(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Warnings {
-    let mut kinds = kinds(schemas);
+    let mut kinds = kinds(policy, schemas);
     let judged = Judged::new(policy);
     let mut found = Vec::new();
     for expression in &policy.expressions {
@@ -89,19 +89,37 @@ struct Kind<'a> {
 }
 
 /// The distinct kinds.
-fn kinds(schemas: &[Option<Arc<Schema>>]) -> Vec<Kind<'_>> {
+fn kinds<'s>(policy: &CompiledPolicy, schemas: &'s [Option<Arc<Schema>>]) -> Vec<Kind<'s>> {
     let mut kinds: Vec<Kind<'_>> = Vec::new();
     for (n, schema) in schemas.iter().enumerate() {
-        let Some(schema) = schema else { continue };
+        let judged = policy.selections.get(n).is_none_or(Selection::is_judged);
+        let Some(schema) = schema.as_ref().filter(|_| judged) else { continue };
         match kinds.iter_mut().find(|kind| Arc::ptr_eq(kind.schema, schema)) {
             Some(kind) => kind.selections.push(n),
             None => {
-                let scope = Scope::new(&cel::Root::ALL).typed(schema.to_type("object"));
+                let mut scope = Scope::new(&cel::Root::ALL).typed(schema.to_type("object"));
+                declare_lookups(policy, schemas, &mut scope);
                 kinds.push(Kind { schema, scope, selections: vec![n] });
             }
         }
     }
     kinds
+}
+
+/// What is looked up is of the types that its schemas say, too.
+fn declare_lookups(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>], scope: &mut Scope) {
+    for (place, lookup) in policy.lookups.iter().enumerate() {
+        match lookup {
+            _ if policy.params.is_some_and(|(params, _)| params == place) => scope.declare_params(),
+            Some(lookup) => {
+                let schema = schemas.get(lookup.selection).and_then(Option::as_ref);
+                let of = format!("lookups.{}", lookup.name);
+                let element = schema.map_or(cel::Type::Dyn, |schema| schema.to_type(&of));
+                scope.declare_lookup(&lookup.name, lookup.is_many(), element, []);
+            }
+            None => scope.skip_lookup(),
+        }
+    }
 }
 
 /// Which selections' objects an expression is evaluated for. Variables are evaluated when they are read, so one
@@ -144,8 +162,14 @@ impl<'a> Judged<'a> {
         match &expression.part {
             Part::Variable(name) => {
                 let readers = self.readers.get(&**name).map(Vec::as_slice).unwrap_or_default();
+                let lookups = readers.iter().filter_map(|part| match part {
+                    Part::Lookup(name) => Some(&**name),
+                    _ => None,
+                });
                 readers.iter().any(|part| self.part_reaches(part, selection))
+                    || lookups.into_iter().any(|name| self.lookup_reaches(name, selection))
             }
+            Part::Lookup(name) => self.lookup_reaches(name, selection),
             part => self.part_reaches(part, selection),
         }
     }
@@ -156,8 +180,18 @@ impl<'a> Judged<'a> {
             Part::Rule(_, n) => {
                 self.policy.rules.get(*n).is_some_and(|rule| rule.selections.get(selection) == Some(&true))
             }
-            Part::Variable(_) => false,
+            Part::Variable(_) | Part::Lookup(_) => false,
         }
+    }
+
+    /// Whether judging an object of the selection takes this lookup.
+    fn lookup_reaches(&self, name: &str, selection: usize) -> bool {
+        let mut places = self.policy.lookups.iter();
+        let place = places.position(|lookup| lookup.as_ref().is_some_and(|lookup| *lookup.name == *name));
+        let reads =
+            |expression: &&Located| place.is_some_and(|place| expression.program.lookups().contains(&place));
+        let mut expressions = self.policy.expressions.iter().filter(reads);
+        expressions.any(|expression| self.part_reaches(&expression.part, selection))
     }
 }
 

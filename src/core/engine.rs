@@ -3,11 +3,15 @@
 //! Everything is synchronous and bounded: a call handles one event, or a slice of the work that a changed
 //! policy or namespace leaves behind. Time is an argument.
 
+mod asked;
 mod assign;
 mod backlog;
+mod by_label;
 mod changes;
+mod dependents;
 mod judge;
 mod plan;
+mod related;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -23,14 +27,16 @@ pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;
 use self::changes::Happened;
+use self::dependents::Dependents;
 use self::judge::Case;
 use self::plan::{Comparison, Plan};
+use self::related::{Affected, Source};
 use self::watches::Watches;
 use super::event::{ObjectEvent, ObjectKey, WatchId};
 use super::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
 use super::history::History;
 use super::ledger::Ledger;
-use super::policy::{CompiledPolicy, PolicySet};
+use super::policy::{CompiledPolicy, PolicySet, Role};
 use super::project::ProjectedObject;
 use super::schema::SchemaSet;
 use super::store::Put;
@@ -56,6 +62,8 @@ pub struct Route {
     pub resource: [Arc<str>; 3],
     /// How readers are served for whom the watch was not made; the default for all others.
     pub terms: BTreeMap<Reader, Terms>,
+    /// Whether its objects live in no namespaces.
+    pub cluster_scoped: bool,
 }
 
 /// How a watch serves a reader.
@@ -96,6 +104,8 @@ pub struct Engine {
     schemas: SchemaSet,
     /// Policies whose rule errors changed.
     erring: BTreeSet<PolicyKey>,
+    /// Objects that rules on states were asked about, each once for each policy.
+    judged: u64,
 }
 
 /// What an earlier process left of one policy.
@@ -121,6 +131,14 @@ struct Tracked {
     uses_namespace_object: bool,
     uses_request: bool,
     judge_again: Option<Timestamp>,
+    /// Selections whose kind is known not to be served.
+    absent: HashSet<Arc<str>>,
+    /// Where lookups find their objects, by their places.
+    sources: Vec<Source>,
+    /// Which objects depend on what lookups find.
+    dependents: Dependents,
+    /// Those that are to be judged again because of that.
+    affected: Affected,
 }
 
 impl Engine {
@@ -148,6 +166,12 @@ impl Engine {
                 if self.watches.namespaces == Some(id) {
                     self.queue_for_namespaces(None);
                 }
+                let policies: BTreeSet<PolicyKey> = plans
+                    .iter()
+                    .filter(|plan| matches!(plan.role, Role::Lookup(_)))
+                    .map(|plan| plan.reader.policy.clone())
+                    .collect();
+                self.note_sources(policies.iter());
                 for plan in plans.iter() {
                     self.queue_if_baseline(plan);
                     self.settle(&plan.reader, &mut out);
@@ -172,7 +196,7 @@ impl Engine {
                 let news = |plan: &&Plan| generation < plan.terms.since || (told && plan.policy.asks_who());
                 plans
                     .iter()
-                    .filter(news)
+                    .filter(|plan| !matches!(plan.role, Role::Lookup(_)) && news(plan))
                     .for_each(|plan| self.judge(plan, id, Case::Again, object, now, out));
                 return;
             }
@@ -187,6 +211,10 @@ impl Engine {
         let views = self.watches.by_id.get(&id).map(|watch| watch.views.clone()).unwrap_or_default();
         let comparison = before.as_ref().map(|before| Comparison::new(&views, before, object));
         for plan in plans.iter() {
+            if let Role::Lookup(place) = plan.role {
+                self.related_changed(plan, place, before.as_ref(), Some(object), comparison.as_ref());
+                continue;
+            }
             match &comparison {
                 // What was kept for others before does not tell what was before.
                 Some(comparison) if comparison.before.generation() >= plan.terms.since => {
@@ -221,9 +249,14 @@ impl Engine {
             return;
         };
         for plan in plans.iter() {
+            if let Role::Lookup(place) = plan.role {
+                self.related_changed(plan, place, Some(object), None, None);
+                continue;
+            }
             let Some(tracked) = self.policies.get_mut(&plan.reader.policy) else {
                 continue;
             };
+            tracked.unjoin(plan.index, id, object);
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
             note_errors(tracked, &mut self.erring, plan);
@@ -237,6 +270,11 @@ impl Engine {
             // Watches are not in step: a namespace may go before its objects do.
             self.queue_for_namespaces(Some(&object.id().name));
         }
+    }
+
+    /// How often rules on states were asked about an object, each time once for a policy.
+    pub fn judged(&self) -> u64 {
+        self.judged
     }
 
     /// The policies that read a watch.
@@ -274,6 +312,11 @@ impl Tracked {
             key.rule = rule.name.clone();
             out.extend(self.ledger.forget(&key, why).map(|t| (policy.clone(), t)));
         }
+    }
+
+    /// Whether a selection's objects are judged.
+    fn judges(&self, selection: &str) -> bool {
+        self.policy.selections.iter().any(|known| *known.name == *selection && known.is_judged())
     }
 
     fn readers(&self, key: &PolicyKey) -> Vec<Reader> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::chain::Chain;
 use super::fields::Fields;
 use super::rules::{MAX_MESSAGE_LEN, Operation, one_line};
 
@@ -105,6 +106,8 @@ pub struct Finding {
     pub message: Arc<str>,
     /// The fields that make it so, where the rule is about fields.
     pub fields: Fields,
+    /// What was looked up on the way, where the rule looks something up.
+    pub chain: Chain,
     /// When it opened.
     pub since: Timestamp,
 }
@@ -143,6 +146,8 @@ pub enum Resolution {
     NotSeen,
     /// The rule or its policy changed so that it no longer applies.
     RuleGone,
+    /// There are no params to judge it by.
+    NoParams,
     /// The state that the object drifted from is not known any more.
     BaselineLost,
 }
@@ -156,6 +161,7 @@ impl Resolution {
             Self::NotSelected => "the policy no longer selects the object",
             Self::NotSeen => "the object is gone or no longer selected",
             Self::RuleGone => "the rule no longer exists",
+            Self::NoParams => "there are no params to judge it by",
             Self::BaselineLost => {
                 "the state that it drifted from is not known any more; what it has now is the baseline"
             }

@@ -73,13 +73,14 @@ impl Ledger {
                 self.clear_error(key);
                 self.resolve(key, Resolution::Compliant)
             }
-            Verdict::Violation(Violation { message, fields }) => {
+            Verdict::Violation(Violation { message, fields, chain }) => {
                 self.clear_error(key);
                 match self.open.get(key) {
                     Some(known)
                         if known.message == message
                             && known.severity == severity
-                            && known.fields == fields =>
+                            && known.fields == fields
+                            && known.chain == chain =>
                     {
                         None
                     }
@@ -92,13 +93,14 @@ impl Ledger {
                             object: object.clone(),
                             message,
                             fields,
+                            chain,
                             since,
                         }));
                         Some(Transition::Changed(finding))
                     }
                     None => {
                         let (key, object) = (key.clone(), object.clone());
-                        let finding = Finding { key, severity, object, message, fields, since: now };
+                        let finding = Finding { key, severity, object, message, fields, chain, since: now };
                         Some(Transition::Opened(self.insert(Arc::new(finding))))
                     }
                 }
@@ -269,6 +271,7 @@ fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::chain::Chain;
     use crate::core::fields::Fields;
     use proptest::prelude::*;
 
@@ -302,7 +305,11 @@ mod tests {
     }
 
     fn violation(text: &str) -> Verdict {
-        Verdict::Violation(Violation { message: text.into(), fields: Fields::default() })
+        Verdict::Violation(Violation {
+            message: text.into(),
+            fields: Fields::default(),
+            chain: Chain::default(),
+        })
     }
 
     #[test]
@@ -367,6 +374,7 @@ mod tests {
             object: object(uid),
             message: "x".into(),
             fields: Fields::default(),
+            chain: Chain::default(),
             since: at(1),
         };
         let mut ledger = Ledger::default();

@@ -5,6 +5,7 @@
 //! of the rest of this crate is imported here. Anyone may call.
 
 pub mod cel;
+pub mod chain;
 pub mod check;
 pub mod diff;
 pub mod engine;
@@ -16,6 +17,7 @@ pub mod hash;
 pub mod history;
 pub mod labels;
 pub mod ledger;
+pub mod lookup;
 pub mod managed;
 pub mod near;
 pub mod needs;

@@ -4,8 +4,9 @@
 //! when a field that decides it is another.
 
 use super::cel::{Program, Root};
+use super::lookup::Lookup;
 use super::paths::{Keep, Paths};
-use super::policy::{CompiledPolicy, Selection};
+use super::policy::{CompiledPolicy, Role, Selection};
 use super::project::Shape;
 use super::rules::{Change, CompiledRule, Operation, RuleKind};
 
@@ -17,7 +18,12 @@ impl CompiledPolicy {
         let Some(selection) = self.selections.get(index) else {
             return shape;
         };
-        if selection.is_baseline {
+        if let Role::Lookup(place) = selection.role {
+            shape.paths.add(self.reads().of_lookup(place));
+            if self.lookups.get(place).and_then(Option::as_ref).is_some_and(Lookup::reads_labels) {
+                shape.paths.add(&labels());
+            }
+        } else if selection.is_baseline() {
             let compared_with = self.rules.iter().filter(|rule| rule.baseline() == Some(&selection.name));
             compared_with.for_each(|rule| shape.paths.add(&self.needed(rule)));
         } else {
@@ -57,6 +63,11 @@ impl CompiledPolicy {
         }
     }
 
+    /// The fields of what a lookup finds that decide what rules say of whatever depends on it.
+    pub fn decides_by_lookup(&self, place: usize) -> Paths {
+        self.reads().of_lookup(place).clone()
+    }
+
     /// The fields that judging a rule takes.
     fn needed(&self, rule: &CompiledRule) -> Paths {
         let mut paths = self.read_by(rule, &[Root::Object, Root::OldObject]);
@@ -94,7 +105,7 @@ impl Selection {
     /// Whether its target can be applied to the objects of a watch of all of its kind.
     pub fn can_select_here(&self) -> bool {
         // A field selector is the API server's language, and a baseline is one object that a watch of its own finds.
-        self.target.field_selector.is_empty() && self.filter.is_empty() && !self.is_baseline
+        self.target.field_selector.is_empty() && self.filter.is_empty() && !self.is_baseline()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cel::{Program, Reads, Root, Variable, Want};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
+use super::lookup::{Lookup, NoParams};
 use super::project::ProjectedObject;
 use super::rules::CompiledRule;
 use super::tree::Node;
@@ -28,8 +29,13 @@ pub struct CompiledPolicy {
     pub selections: Vec<Selection>,
     /// An object is judged only if all of these are true.
     pub match_conditions: Vec<Condition>,
-    /// Values that the other expressions may read, in the order of the spec.
+    /// Values that the other expressions may read, in an order in which they may read each other.
     pub variables: Vec<Variable>,
+    /// Related objects, by the places that programs know them by: each after those that it is found by. None for one
+    /// that did not compile, which no rule in force reads.
+    pub lookups: Vec<Option<Lookup>>,
+    /// The place of `params` among the lookups, and what follows when there are none.
+    pub params: Option<(usize, NoParams)>,
     /// The rules, those that did not compile among them.
     pub rules: Vec<CompiledRule>,
     /// Every expression that compiled, in the order in which they may read each other.
@@ -55,7 +61,24 @@ impl CompiledPolicy {
         let conditions = self.match_conditions.iter().map(|condition| &condition.program);
         let variables = self.variables.iter().map(|variable| &variable.program);
         let rules = self.rules.iter().flat_map(CompiledRule::programs);
-        conditions.chain(variables).chain(rules)
+        let lookups = self.lookups.iter().flatten().flat_map(Lookup::programs);
+        conditions.chain(variables).chain(lookups).chain(rules)
+    }
+
+    /// The lookups that judging an object of the selection at `index` takes.
+    pub fn lookups_for(&self, index: usize) -> BTreeSet<usize> {
+        if self.lookups.is_empty() {
+            return BTreeSet::new();
+        }
+        let rules = self.rules.iter().filter(|rule| rule.judges(index));
+        let of_rules = rules.flat_map(|rule| rule.lookups.iter().copied());
+        of_rules.chain(self.lookups_of_conditions()).collect()
+    }
+
+    /// The lookups that match conditions take.
+    pub fn lookups_of_conditions(&self) -> BTreeSet<usize> {
+        let programs = self.match_conditions.iter().map(|condition| &condition.program);
+        programs.flat_map(|program| program.lookups().iter().copied()).collect()
     }
 
     /// Whether any rule needs to know who changed which field.
@@ -96,6 +119,8 @@ pub struct Located {
 pub enum Part {
     /// The value of the variable of this name.
     Variable(Arc<str>),
+    /// What the lookup of this name finds.
+    Lookup(Arc<str>),
     /// Whether the policy is about an object.
     MatchCondition,
     /// The rule of this name, at this place in the list of rules.
@@ -107,7 +132,7 @@ impl Part {
     pub fn rule(&self) -> Option<&Arc<str>> {
         match self {
             Self::Rule(name, _) => Some(name),
-            Self::Variable(_) | Self::MatchCondition => None,
+            Self::Variable(_) | Self::Lookup(_) | Self::MatchCondition => None,
         }
     }
 }
@@ -132,13 +157,34 @@ pub struct Selection {
     pub target: Target,
     /// What is sorted out here.
     pub filter: NamespaceFilter,
-    /// Whether it finds the baseline of a drift rule: its object is compared with, not judged.
-    pub is_baseline: bool,
+    /// What its objects are for.
+    pub role: Role,
     /// Set when the selection is written so that nothing can be asked for.
     pub invalid: Option<String>,
 }
 
+/// What the objects of a selection are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// To be judged.
+    Judged,
+    /// To be compared with, by a drift rule.
+    Baseline,
+    /// To be found by the lookup at this place.
+    Lookup(usize),
+}
+
 impl Selection {
+    /// Whether its objects are judged.
+    pub fn is_judged(&self) -> bool {
+        self.role == Role::Judged
+    }
+
+    /// Whether it finds what a drift rule compares with.
+    pub fn is_baseline(&self) -> bool {
+        self.role == Role::Baseline
+    }
+
     /// Whether an object that the API server hands out for the target is selected. `labels_of` gives the labels of
     /// a namespace when it exists. A Namespace is matched by its own labels, as in admission policies.
     pub fn admits<'a>(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::manifests::{Manifest, Manifests};
+use super::related::Index;
 use super::select::{Matcher, is_of_group, is_of_kind};
 use crate::core::cel::Root;
 use crate::core::engine::{Facts, Judgement, judge};
@@ -78,6 +79,7 @@ impl Report {
 pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Timestamp) -> Report {
     let mut report = Report { objects: manifests.objects.len(), ..Report::default() };
     let namespaces = Namespaces(manifests);
+    let index = Index::new(manifests);
     let mut selected = HashSet::new();
     let mut assumed = BTreeSet::new();
     for policy in policies {
@@ -89,8 +91,9 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
         let targets: Vec<Matcher<'_>> = policy.selections.iter().map(|s| Matcher::new(&s.target)).collect();
         for (at, manifest) in manifests.objects.iter().enumerate() {
             let mut judged = HashSet::new();
-            for (index, selection) in policy.selections.iter().enumerate() {
-                if !targets[index].matches(&manifest.object) {
+            let judging = policy.selections.iter().enumerate().filter(|(_, selection)| selection.is_judged());
+            for (n, selection) in judging {
+                if !targets[n].matches(&manifest.object) {
                     continue;
                 }
                 let own = manifest.object.id().namespace.as_ref();
@@ -103,7 +106,7 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
                     continue;
                 }
                 selected.insert(at);
-                entries(policy, index, manifest, manifests, now, &mut judged, &mut report.entries);
+                entries(policy, n, manifest, &index, now, &mut judged, &mut report.entries);
             }
         }
         idle(policy, manifests, &mut report.notes);
@@ -133,12 +136,13 @@ fn entries(
     policy: &CompiledPolicy,
     index: usize,
     manifest: &Manifest,
-    manifests: &Manifests,
+    known: &Index<'_>,
     now: Timestamp,
     judged: &mut HashSet<Arc<str>>,
     out: &mut Vec<Entry>,
 ) {
     let object = &manifest.object;
+    let manifests = known.manifests;
     let namespaces = Namespaces(manifests);
     let namespace = object.id().namespace.as_deref().and_then(|name| namespaces.get(name));
     let resource = policy.uses(Root::Request).then_some(&manifest.resource);
@@ -148,6 +152,7 @@ fn entries(
         resource,
         schema: manifests.schemas.of(object.id()),
         now,
+        related: &known.of(policy),
     };
     judge(policy, index, object, facts, |rule, judgement| {
         let verdict = match judgement {
@@ -157,6 +162,7 @@ fn entries(
             Judgement::Skipped(condition) => {
                 Said::Skipped(format!("matchCondition {condition} is false").into())
             }
+            Judgement::NoParams => Said::Skipped("there are no params for it".into()),
             // Policies that do not compile are refused before.
             Judgement::NotInForce => return,
         };

@@ -20,6 +20,7 @@ pub mod input;
 pub mod kinds;
 pub mod manifests;
 pub mod policies;
+mod related;
 mod replay;
 pub mod report;
 pub mod scenario;

@@ -47,6 +47,8 @@ pub struct Replay {
     served: BTreeMap<Kind, Served>,
     uninstalled: BTreeSet<Kind>,
     plurals: HashMap<Kind, String>,
+    /// Kinds of which an object lives in no namespace.
+    cluster_scoped: BTreeSet<Kind>,
     watches: Vec<Watch>,
     started: u64,
     now: Timestamp,
@@ -119,9 +121,11 @@ impl Replay {
                     continue;
                 };
                 let resource = resource(&self.plurals, &kind);
+                let cluster_scoped = is_cluster_scoped(&self.cluster_scoped, &kind);
                 let id = watch(kind, Some(target.clone()), &mut fresh);
                 let route: &mut Route = assignment.routes.entry(id).or_default();
                 route.resource = resource;
+                route.cluster_scoped = cluster_scoped;
                 route.readers.insert(reader);
             }
             if policy.needs_namespaces() {
@@ -156,6 +160,10 @@ impl Replay {
             return Outcome::new();
         }
         let mut outcome = self.serve(&kind);
+        if object.id().namespace.is_none() && !is_cluster_scoped(&self.cluster_scoped, &kind) {
+            self.cluster_scoped.insert(kind.clone());
+            outcome.extend(self.assign());
+        }
         let (served, key) = (self.served.entry(kind.clone()).or_default(), object.key());
         served.objects.insert(key.clone(), object.clone());
         if let Some(listing) = &mut served.listing {
@@ -299,6 +307,11 @@ impl Replay {
         }
         outcome
     }
+}
+
+/// Whether objects of a kind live in no namespace, as far as that is known.
+fn is_cluster_scoped(known: &BTreeSet<Kind>, kind: &Kind) -> bool {
+    known.contains(kind) || by_kind(kind.group(), &kind.kind).is_some_and(|known| !known.namespaced)
 }
 
 fn resource(plurals: &HashMap<Kind, String>, kind: &Kind) -> [Arc<str>; 3] {

@@ -150,6 +150,7 @@ impl Checker {
     }
 
     fn map(&mut self, schema: &Json, at: Place, entries: &[Entry], path: &str) {
+        self.size(schema, at, entries.len() as u64, ["minProperties", "maxProperties"], "entries", path);
         let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
         for entry in entries {
             let path = below(&entry.key);
@@ -281,6 +282,8 @@ mod tests {
         "pattern",
         "minItems",
         "maxItems",
+        "minProperties",
+        "maxProperties",
         "minimum",
         "maximum",
         "description",

@@ -1,6 +1,8 @@
 //! Spec → [`CompiledPolicy`]. Pure: the same spec gives the same result. What does not compile becomes a
 //! [`Problem`] with the path of its field, and the rest of the policy is in force.
 
+mod lookups;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,14 +11,14 @@ use serde::Deserialize;
 
 use crate::api::MonitorPolicySpec;
 use crate::api::monitor_policy::{DriftRule, PolicyRule, ResourceSelection};
-use crate::core::cel::{self, Program, Root, Scope, Variable, Want};
+use crate::core::cel::{self, Program, Root, Scope, Want};
 use crate::core::diff::FieldScope;
 use crate::core::field_path::{FieldPattern, PatternStep, Step};
 use crate::core::finding::{PolicyKey, Severity};
 use crate::core::labels::{LabelMatcher, Requirement};
 use crate::core::near::nearest;
 use crate::core::policy::{
-    CompiledPolicy, Condition, Located, NamespaceFilter, Part, Problem, Selection, Target,
+    CompiledPolicy, Condition, Located, NamespaceFilter, Part, Problem, Role, Selection, Target,
 };
 use crate::core::rules::{
     Baseline, Change, CompiledRule, Drift, Expression, MAX_MESSAGE_LEN, RuleKind, Wording, one_line,
@@ -56,20 +58,7 @@ impl Compiler {
             spec.resources.iter().enumerate().map(|(n, resource)| self.selection(n, resource)).collect();
         selections.extend(spec.rules.iter().filter_map(baseline_selection));
 
-        let mut variables = Vec::new();
-        for (n, variable) in spec.variables.iter().enumerate() {
-            if cel::is_reserved(&variable.name) {
-                let text = format!("`{}` is a reserved word of CEL and cannot be a name", variable.name);
-                self.problem(format!("spec.variables[{n}].name"), None, text);
-                continue;
-            }
-            let field = format!("spec.variables[{n}].expression");
-            let part = Part::Variable(variable.name.as_str().into());
-            if let Some(program) = self.program(field, part, &variable.expression, Want::Any) {
-                self.scope.declare(&variable.name, &program);
-                variables.push(Variable { name: variable.name.clone(), program });
-            }
-        }
+        let lookups::Joined { variables, lookups, params } = self.joined(spec, &mut selections);
 
         let mut match_conditions = Vec::new();
         for (n, condition) in spec.match_conditions.iter().enumerate() {
@@ -85,6 +74,13 @@ impl Compiler {
         for (n, rule) in spec.rules.iter().enumerate() {
             rules.push(self.rule(n, rule, spec.severity.into(), &selections));
         }
+        // Nor may one be judged that reads what cannot be looked up.
+        let broken = |place: &usize| lookups.get(*place).is_none_or(Option::is_none);
+        for rule in &mut rules {
+            if rule.lookups.iter().any(broken) {
+                rule.kind = None;
+            }
+        }
         // Without all of its conditions a policy would judge objects that it does not mean.
         if match_conditions.len() < spec.match_conditions.len() {
             rules.iter_mut().for_each(|rule| rule.kind = None);
@@ -98,6 +94,8 @@ impl Compiler {
             selections,
             match_conditions,
             variables,
+            lookups,
+            params,
             rules,
             expressions: self.expressions,
             problems: self.problems,
@@ -135,7 +133,7 @@ impl Compiler {
         };
         let judged = |selection: &Selection| {
             let named = rule.resources.iter().any(|wanted| **wanted == *selection.name);
-            !selection.is_baseline && (rule.resources.is_empty() || named)
+            selection.is_judged() && (rule.resources.is_empty() || named)
         };
         let field = format!("spec.rules[{n}]");
         let kind = match (&rule.expression, &rule.drift) {
@@ -159,12 +157,16 @@ impl Compiler {
                 None
             }
         };
-        CompiledRule {
+        let mut compiled = CompiledRule {
             severity: rule.severity.map_or(severity, Into::into),
             selections: selections.iter().map(judged).collect(),
+            lookups: BTreeSet::new(),
             kind,
             name,
-        }
+        };
+        compiled.lookups =
+            compiled.programs().flat_map(|program| program.lookups().iter().copied()).collect();
+        compiled
     }
 
     /// The paths of a list of texts; none when one of them is no path.
@@ -255,7 +257,7 @@ impl Compiler {
                 labels: namespace_labels,
                 exclude: resource.exclude_namespaces.iter().map(|name| name.as_str().into()).collect(),
             },
-            is_baseline: false,
+            role: Role::Judged,
             invalid,
         }
     }
@@ -313,7 +315,7 @@ fn baseline_selection(rule: &PolicyRule) -> Option<Selection> {
             field_selector: String::new(),
         },
         filter: NamespaceFilter::default(),
-        is_baseline: true,
+        role: Role::Baseline,
         invalid: None,
     })
 }

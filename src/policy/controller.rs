@@ -170,6 +170,8 @@ fn unreadable(key: PolicyKey, uid: Arc<str>, generation: i64, error: &str) -> Co
         selections: Vec::new(),
         match_conditions: Vec::new(),
         variables: Vec::new(),
+        lookups: Vec::new(),
+        params: None,
         rules: Vec::new(),
         expressions: Vec::new(),
         problems: vec![Problem { field: "spec".into(), rule: None, message }],

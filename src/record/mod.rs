@@ -4,6 +4,7 @@
 //! server. Every recorder is level triggered: it compares what is true with what it last wrote and writes the
 //! difference, within its own bound. `app` starts them while this process is the leader.
 
+mod chain;
 pub mod events;
 mod fields;
 pub mod restore;

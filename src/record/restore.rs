@@ -14,9 +14,10 @@ use kube::api::{Api, ListParams};
 use tracing::{info, warn};
 
 use super::events::{Announced, Told, ToldByPolicy, happened, parse};
-use super::fields;
+use super::{chain, fields};
 use crate::api::REPORTING_CONTROLLER;
 use crate::api::status::{FindingStatus, MonitorPolicyStatus, ObjectRef, OccurrenceStatus};
+use crate::core::chain::Chain;
 use crate::core::engine::Engine;
 use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, PolicyKey};
 use crate::core::history::History;
@@ -152,6 +153,7 @@ pub fn from_status(status: &FindingStatus) -> Option<Finding> {
         object,
         message: status.message.as_str().into(),
         fields: fields::read(&status.fields, status.fields_omitted),
+        chain: chain::read(&status.chain),
         since: status.since.parse().ok()?,
     })
 }
@@ -164,6 +166,7 @@ fn occurrence(status: &OccurrenceStatus) -> Option<Occurrence> {
         object,
         message: status.message.as_str().into(),
         fields: fields::read(&status.fields, status.fields_omitted),
+        chain: Chain::default(),
         since: status.time.parse().ok()?,
     };
     Some(Occurrence {

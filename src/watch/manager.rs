@@ -154,7 +154,10 @@ impl Manager {
             let terms = |part: &Part| Terms { since: watch.kept.since(&part.shape), select: part.select };
             let terms = want.readers.iter().map(|(reader, part)| (reader.clone(), terms(part))).collect();
             let readers = want.readers.keys().cloned().collect();
-            Some((watch.id, Route { readers, resource: resource_of(key), terms }))
+            Some((
+                watch.id,
+                Route { readers, resource: resource_of(key), terms, cluster_scoped: !key.namespaced },
+            ))
         };
         let routes: BTreeMap<WatchId, Route> = wanted.watches.iter().filter_map(route).collect();
         let board = wanted.watches.iter().filter_map(|(key, want)| {

@@ -19,6 +19,12 @@ pub(super) enum Code {
     Root(Root),
     /// A variable of the policy, by its place in the order of declaration.
     Variable(usize),
+    /// What the policy's lookup at this place finds.
+    Lookup(usize),
+    /// `lookups.?NAME`.
+    LookupIfThere(usize),
+    /// `has(lookups.NAME)`: whether the kind is installed.
+    HasLookup(usize),
     /// The value of a name that a loop or `cel.bind` binds.
     Local(usize),
     /// `operand.field`.
@@ -124,6 +130,7 @@ impl Code {
     pub(super) fn for_each_part<'c>(&'c self, mut hand: impl FnMut(&'c Code)) {
         match self {
             Self::Constant(_) | Self::Root(_) | Self::Variable(_) | Self::Local(_) => {}
+            Self::Lookup(_) | Self::LookupIfThere(_) | Self::HasLookup(_) => {}
             Self::Select { operand, .. }
             | Self::Has { operand, .. }
             | Self::SelectIfThere { operand, .. } => {

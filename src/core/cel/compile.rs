@@ -1,5 +1,6 @@
 //! From the text of an expression to a program that can be run.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub enum Want {
     String,
     /// A variable.
     Any,
+    /// A list or map whose parts are looked at.
+    Whole,
 }
 
 /// An expression that parsed, whose names all exist and whose types fit. Cheap to clone and shared between threads.
@@ -40,6 +43,7 @@ struct Compiled {
     result: Type,
     roots: Roots,
     variables: Vec<String>,
+    lookups: BTreeSet<usize>,
     slots: usize,
     depth: usize,
     reads: Reads,
@@ -60,6 +64,11 @@ impl Program {
     /// The names of the variables it reads itself, sorted, each once.
     pub fn variables(&self) -> &[String] {
         &self.0.variables
+    }
+
+    /// The places of the lookups that it takes, through variables and other lookups as well.
+    pub fn lookups(&self) -> &BTreeSet<usize> {
+        &self.0.lookups
     }
 
     /// The type it comes out as; dyn where only the object can tell.
@@ -134,13 +143,17 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
     let mut variables: Vec<String> =
         checked.variables.iter().map(|place| scope.variable_name(*place).to_owned()).collect();
     variables.sort();
-    let (reads, traced) = reads::trace(&checked.code, scope);
+    let of_variables = checked.variables.iter().flat_map(|place| scope.lookups_of_variable(*place));
+    let of_lookups = checked.lookups.iter().flat_map(|place| scope.lookups_of_lookup(*place));
+    let lookups = of_variables.chain(of_lookups).collect();
+    let (reads, traced) = reads::trace(&checked.code, scope, want == Want::Whole);
     let compiled = Compiled {
         source: source.to_owned(),
         code: checked.code,
         result: checked.result,
         roots: checked.roots,
         variables,
+        lookups,
         slots: checked.slots,
         depth,
         reads,

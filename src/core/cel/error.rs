@@ -308,6 +308,20 @@ pub enum EvalError {
         /// Why it failed.
         reason: Text,
     },
+    /// What is looked up is of a kind that is not installed.
+    #[error("the kind {kind} is not installed; has(lookups.NAME) tells")]
+    NotServed {
+        /// The kind.
+        kind: Text,
+    },
+    /// What is looked up and cannot be had.
+    #[error("lookup `{name}`: {reason}")]
+    Lookup {
+        /// The lookup.
+        name: Text,
+        /// Why.
+        reason: Text,
+    },
     /// More work than one evaluation may do.
     #[error(
         "too costly: takes more than {max} steps; narrow its lists down and make its texts shorter first"

@@ -46,10 +46,45 @@ pub struct Inputs<'a> {
     pub variables: &'a [Variable],
 }
 
+/// What a lookup found.
+#[derive(Debug, Clone, Default)]
+pub enum Found<'a> {
+    /// It was not looked.
+    #[default]
+    Nothing,
+    /// The one object, if it exists.
+    One(Option<&'a Node>),
+    /// A list of objects; see [`Found::many`].
+    Many(Value<'a>),
+    /// The kind, named here, is not installed.
+    NotServed(Text),
+    /// It could not be looked, or not be told for what.
+    Failed(EvalError),
+}
+
+impl<'a> Found<'a> {
+    /// These objects.
+    pub fn many(objects: impl Iterator<Item = &'a Node>) -> Self {
+        Self::Many(Value::list(objects.map(Value::from).collect()))
+    }
+
+    /// The kind is not installed.
+    pub fn not_served(kind: &str) -> Self {
+        Self::NotServed(Text::bounded(kind, 96))
+    }
+
+    /// The lookup `name` could not be made.
+    pub fn failed(name: &str, reason: &str) -> Self {
+        Self::Failed(EvalError::Lookup { name: Text::word(name), reason: Text::bounded(reason, 160) })
+    }
+}
+
 /// [`Inputs`], and what of them has been looked at. Evaluates each variable at most once, and only if a program
 /// that is evaluated gets to read it.
 pub struct Bindings<'a> {
     inputs: Inputs<'a>,
+    /// What was found for each lookup of the policy, by its place.
+    lookups: Vec<Found<'a>>,
     /// For each variable that was evaluated: its value, or why it has none.
     variables: Vec<Option<Result<Value<'a>, EvalError>>>,
     /// What all evaluations together may still cost.
@@ -59,7 +94,33 @@ pub struct Bindings<'a> {
 impl<'a> Bindings<'a> {
     /// Binds, and looks at nothing yet.
     pub fn new(inputs: Inputs<'a>) -> Self {
-        Self { inputs, variables: vec![None; inputs.variables.len()], left: MAX_POLICY_STEPS }
+        let variables = vec![None; inputs.variables.len()];
+        Self { inputs, lookups: Vec::new(), variables, left: MAX_POLICY_STEPS }
+    }
+
+    /// Binds what a lookup found. What was evaluated before does not change.
+    pub fn bind_lookup(&mut self, place: usize, found: Found<'a>) {
+        if self.lookups.len() <= place {
+            self.lookups.resize(place + 1, Found::default());
+        }
+        self.lookups[place] = found;
+    }
+
+    /// Has variables evaluated anew when they are read again.
+    pub fn forget_variables(&mut self) {
+        self.variables.fill(None);
+    }
+
+    fn lookup(&self, place: usize) -> Result<Option<Value<'a>>, EvalError> {
+        match self.lookups.get(place) {
+            Some(Found::One(object)) => Ok(Some(object.map_or(Value::Null, Value::from))),
+            Some(Found::Many(objects)) => Ok(Some(objects.clone())),
+            Some(Found::NotServed(_)) => Ok(None),
+            Some(Found::Failed(error)) => Err(error.clone()),
+            Some(Found::Nothing) | None => {
+                Err(EvalError::Internal { reason: Text::word("a lookup is not bound") })
+            }
+        }
     }
 
     /// What the evaluations so far have cost, in the unit of [`MAX_STEPS`].
@@ -186,6 +247,15 @@ impl<'a> Run<'_, 'a> {
                 Ok(self.locals.get(*slot).cloned().unwrap_or(Value::Null))
             }
             Code::Variable(place) => self.variable(*place),
+            Code::Lookup(place) => self.lookup(*place),
+            Code::LookupIfThere(place) => {
+                self.meter.charge(1)?;
+                Ok(Value::Optional(self.bindings()?.lookup(*place)?.map(Into::into)))
+            }
+            Code::HasLookup(place) => {
+                self.meter.charge(1)?;
+                Ok(self.bindings()?.lookup(*place)?.is_some().into())
+            }
             Code::Select { operand, field } => self.select(operand, field),
             Code::Has { operand, field } => self.has(operand, field),
             Code::SelectIfThere { operand, field } => self.select_if_there(operand, field),
@@ -268,6 +338,17 @@ impl<'a> Run<'_, 'a> {
             Some(bindings) => bindings.variable(place, self.meter),
             None => Err(EvalError::Internal { reason: Text::word("nothing is bound") }.into()),
         }
+    }
+
+    #[inline(never)]
+    fn lookup(&mut self, place: usize) -> Result<Value<'a>, Fault> {
+        self.meter.charge(1)?;
+        let bindings = self.bindings()?;
+        let found = bindings.lookup(place)?;
+        found.ok_or_else(|| match bindings.lookups.get(place) {
+            Some(Found::NotServed(kind)) => EvalError::NotServed { kind: kind.clone() }.into(),
+            _ => EvalError::Internal { reason: Text::word("a lookup is not bound") }.into(),
+        })
     }
 
     fn both(&mut self, sides: &[Code; 2]) -> Result<[Value<'a>; 2], Fault> {

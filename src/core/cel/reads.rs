@@ -5,6 +5,8 @@
 //! Where it cannot be known, the whole of the value is kept. So judging what is kept gives the same verdict and the
 //! same message as judging the object.
 
+use std::collections::BTreeMap;
+
 use super::code::{Body, Call, Code, Loop};
 use super::scope::{Root, Scope};
 use super::types::Type;
@@ -16,30 +18,54 @@ const MAX_ORIGINS: usize = 16;
 /// Longest path that is followed; what is deeper is kept whole.
 const MAX_STEPS: usize = 48;
 
-/// The fields that an expression reads, by root.
+/// The fields that an expression reads, by root and of what is looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reads([Paths; Root::ALL.len()]);
+pub struct Reads {
+    roots: [Paths; Root::ALL.len()],
+    lookups: BTreeMap<usize, Paths>,
+}
 
 impl Reads {
     /// What is read of `root`.
     pub fn of(&self, root: Root) -> &Paths {
-        &self.0[root as usize]
+        &self.roots[root as usize]
+    }
+
+    /// What is read of each object that the lookup at `place` finds.
+    pub fn of_lookup(&self, place: usize) -> &Paths {
+        static NOTHING: Paths = Paths::NONE;
+        self.lookups.get(&place).unwrap_or(&NOTHING)
     }
 
     /// Reads what `other` reads, too.
     pub fn add(&mut self, other: &Reads) {
-        self.0.iter_mut().zip(&other.0).for_each(|(mine, other)| mine.add(other));
+        self.roots.iter_mut().zip(&other.roots).for_each(|(mine, other)| mine.add(other));
+        for (place, paths) in &other.lookups {
+            self.lookups.entry(*place).or_default().add(paths);
+        }
     }
 
     fn keep(&mut self, origin: &Origin, what: &Keep) {
-        self.0[origin.root as usize].keep(&origin.path, what);
+        let paths = match origin.source {
+            Source::Root(root) => &mut self.roots[root as usize],
+            Source::Lookup(place) => self.lookups.entry(place).or_default(),
+        };
+        paths.keep(&origin.path, what);
     }
+}
+
+/// What a value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Root(Root),
+    /// An object that the lookup at this place finds.
+    Lookup(usize),
 }
 
 /// A part of an input.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Origin {
-    root: Root,
+    source: Source,
     path: Vec<Step>,
 }
 
@@ -51,12 +77,21 @@ pub(super) struct Traced {
     within: Option<Box<Traced>>,
 }
 
-/// What an expression reads, and what its value may be.
-pub(super) fn trace(code: &Code, scope: &Scope) -> (Reads, Traced) {
+impl Traced {
+    fn whole_of(source: Source) -> Self {
+        Self { origins: vec![Origin { source, path: Vec::new() }], within: None }
+    }
+}
+
+/// What an expression reads, and what its value may be; `whole` if all of the value is looked at.
+pub(super) fn trace(code: &Code, scope: &Scope, whole: bool) -> (Reads, Traced) {
     let mut walk = Walk { reads: Reads::default(), scope, locals: Vec::new() };
     let value = walk.visit(code);
     // Whether it is what is wanted shows in its type.
-    walk.look(&value);
+    match whole {
+        true => walk.whole(&value),
+        false => walk.look(&value),
+    }
     (walk.reads, value)
 }
 
@@ -70,8 +105,11 @@ impl Walk<'_> {
     fn visit(&mut self, code: &Code) -> Traced {
         match code {
             Code::Constant(_) => Traced::default(),
-            Code::Root(root) => {
-                Traced { origins: vec![Origin { root: *root, path: Vec::new() }], within: None }
+            Code::Root(root) => Traced::whole_of(Source::Root(*root)),
+            Code::Lookup(place) | Code::LookupIfThere(place) => self.lookup(*place),
+            Code::HasLookup(place) => {
+                self.lookup(*place);
+                Traced::default()
             }
             Code::Local(slot) => self.locals.get(*slot).cloned().unwrap_or_default(),
             Code::Variable(place) => match self.scope.traced(*place) {
@@ -164,6 +202,17 @@ impl Walk<'_> {
                 self.look(&a);
                 self.either(a, b)
             }
+        }
+    }
+
+    fn lookup(&mut self, place: usize) -> Traced {
+        let object = Traced::whole_of(Source::Lookup(place));
+        match self.scope.traced_lookup(place) {
+            Some((many, reads)) => {
+                self.reads.add(reads);
+                if many { Traced { origins: Vec::new(), within: Some(Box::new(object)) } } else { object }
+            }
+            None => object,
         }
     }
 
@@ -320,7 +369,7 @@ impl Walk<'_> {
             }
             let mut path = origin.path.clone();
             path.push(step.clone());
-            let origin = Origin { root: origin.root, path };
+            let origin = Origin { source: origin.source, path };
             if !part.origins.contains(&origin) {
                 part.origins.push(origin);
             }

@@ -1,5 +1,6 @@
 //! Which names an expression may use, and of which types they are.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use super::compile::Program;
@@ -44,7 +45,7 @@ impl Root {
 
 /// A set of [`Root`]s.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Roots(u8);
+pub(super) struct Roots(u16);
 
 impl Roots {
     pub(super) fn insert(&mut self, root: Root) {
@@ -63,6 +64,9 @@ pub struct Scope {
     /// What `object` and `oldObject` are, where a schema says so.
     object: Option<Type>,
     variables: Vec<Declared>,
+    lookups: Vec<Lookup>,
+    /// The place of `params` among the lookups.
+    params: Option<usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -72,6 +76,21 @@ struct Declared {
     depth: usize,
     /// What it reads, and what its value may be a part of.
     traced: (Reads, Traced),
+    lookups: BTreeSet<usize>,
+}
+
+/// Objects that are found by what is read of others.
+#[derive(Debug, Clone)]
+struct Lookup {
+    /// None for one that does not compile: it keeps its place, and cannot be read.
+    name: Option<String>,
+    /// Whether it is a list.
+    many: bool,
+    element: Type,
+    /// What finding the objects reads.
+    reads: Reads,
+    /// The lookups that it takes to find them, and itself.
+    lookups: BTreeSet<usize>,
 }
 
 impl Scope {
@@ -84,7 +103,7 @@ impl Scope {
 
     /// The same roots and no variables, for objects whose schema is known.
     pub fn typed(&self, object: Type) -> Self {
-        Self { roots: self.roots, object: Some(object), variables: Vec::new() }
+        Self { roots: self.roots, object: Some(object), ..Self::default() }
     }
 
     /// Lets expressions that are compiled from here on read `variables.NAME`. Bindings must have the variables in
@@ -95,12 +114,74 @@ impl Scope {
             result: program.result().clone(),
             depth: program.depth(),
             traced: (program.reads().clone(), program.traced().clone()),
+            lookups: program.lookups().clone(),
+        });
+    }
+
+    /// Lets expressions that are compiled from here on read `lookups.NAME`: a list if `many`, else one object or
+    /// null. It takes the next place among the lookups; `programs` are what it is found by.
+    pub fn declare_lookup<'p>(
+        &mut self,
+        name: &str,
+        many: bool,
+        element: Type,
+        programs: impl IntoIterator<Item = &'p Program>,
+    ) {
+        let place = self.lookups.len();
+        let mut lookup = Lookup {
+            name: Some(name.to_owned()),
+            many,
+            element,
+            reads: Reads::default(),
+            lookups: [place].into(),
+        };
+        for program in programs {
+            lookup.reads.add(program.reads());
+            lookup.lookups.extend(program.lookups());
+        }
+        self.lookups.push(lookup);
+    }
+
+    /// Keeps a place for a lookup that does not compile.
+    pub fn skip_lookup(&mut self) {
+        self.lookups.push(Lookup {
+            name: None,
+            many: false,
+            element: Type::Dyn,
+            reads: Reads::default(),
+            lookups: BTreeSet::new(),
+        });
+    }
+
+    /// What else than finding its objects belongs to the lookup that was declared last, such as what is said of them.
+    pub fn add_to_lookup(&mut self, program: &Program) {
+        if let Some(lookup) = self.lookups.last_mut() {
+            lookup.reads.add(program.reads());
+            lookup.lookups.extend(program.lookups());
+        }
+    }
+
+    /// Lets expressions that are compiled from here on read `params`, which takes the next place among the lookups.
+    pub fn declare_params(&mut self) {
+        self.params = Some(self.lookups.len());
+        self.lookups.push(Lookup {
+            name: None,
+            many: false,
+            element: Type::Dyn,
+            reads: Reads::default(),
+            lookups: [self.lookups.len()].into(),
         });
     }
 
     /// Declares a variable of which only the type matters.
     pub fn declare_type(&mut self, name: &str, result: Type) {
-        self.variables.push(Declared { name: name.to_owned(), result, depth: 0, traced: Default::default() });
+        self.variables.push(Declared {
+            name: name.to_owned(),
+            result,
+            depth: 0,
+            traced: Default::default(),
+            lookups: BTreeSet::new(),
+        });
     }
 
     /// Whether a schema says what the objects are. What is checked then compiles without it.
@@ -136,6 +217,39 @@ impl Scope {
         self.variables.get(place).map(|known| &known.traced)
     }
 
+    /// The lookups that a variable takes, through others as well.
+    pub(super) fn lookups_of_variable(&self, place: usize) -> impl Iterator<Item = usize> {
+        self.variables.get(place).into_iter().flat_map(|known| known.lookups.iter().copied())
+    }
+
+    /// The place of a lookup.
+    pub(super) fn lookup(&self, name: &str) -> Option<usize> {
+        self.lookups.iter().position(|known| known.name.as_deref() == Some(name))
+    }
+
+    /// The place of `params`.
+    pub(super) fn params(&self) -> Option<usize> {
+        self.params
+    }
+
+    pub(super) fn type_of_lookup(&self, place: usize) -> Type {
+        match self.lookups.get(place) {
+            Some(known) if known.many => Type::list(known.element.clone()),
+            Some(known) => known.element.clone(),
+            None => Type::Dyn,
+        }
+    }
+
+    /// Whether a lookup is a list, and what finding its objects reads.
+    pub(super) fn traced_lookup(&self, place: usize) -> Option<(bool, &Reads)> {
+        self.lookups.get(place).map(|known| (known.many, &known.reads))
+    }
+
+    /// The lookups that one takes, itself among them.
+    pub(super) fn lookups_of_lookup(&self, place: usize) -> impl Iterator<Item = usize> {
+        self.lookups.get(place).into_iter().flat_map(|known| known.lookups.iter().copied())
+    }
+
     /// How deep evaluating the variable goes.
     pub(super) fn variable_depth(&self, place: usize) -> usize {
         self.variables.get(place).map_or(0, |known| known.depth)
@@ -144,7 +258,10 @@ impl Scope {
     /// Every name that can be written, the way it is written.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         let roots = Root::ALL.into_iter().filter(|root| self.has(*root)).map(|root| root.name().to_owned());
-        roots.chain(self.variables.iter().map(|known| format!("variables.{}", known.name)))
+        let variables = self.variables.iter().map(|known| format!("variables.{}", known.name));
+        let lookups = self.lookups.iter().filter_map(|known| known.name.as_ref());
+        let params = self.params.map(|_| "params".to_owned());
+        roots.chain(variables).chain(lookups.map(|name| format!("lookups.{name}"))).chain(params)
     }
 }
 

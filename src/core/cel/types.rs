@@ -105,7 +105,7 @@ impl Type {
     }
 
     /// The type in words, with its article.
-    pub(super) fn describe(&self) -> String {
+    pub fn describe(&self) -> String {
         match self {
             Self::Dyn | Self::Error | Self::Param(_) => {
                 "a value whose type is known only at run time".to_owned()

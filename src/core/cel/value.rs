@@ -321,7 +321,7 @@ impl<'a> Value<'a> {
     }
 
     /// The name of its type in messages, with the article.
-    pub(super) fn describe(&self) -> &'static str {
+    pub fn describe(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a bool",

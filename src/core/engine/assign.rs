@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::backlog::Work;
+use super::dependents::Dependents;
 use super::plan::{Plan, Views};
+use super::related::Affected;
 use super::watches::Watched;
 use super::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Restored, Route, Tracked};
 use crate::core::cel::Root;
@@ -14,8 +17,9 @@ use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
 use crate::core::history::History;
 use crate::core::ledger::Ledger;
+use crate::core::lookup::Lookup;
 use crate::core::paths::Paths;
-use crate::core::policy::CompiledPolicy;
+use crate::core::policy::{CompiledPolicy, Role};
 use crate::core::rules::CompiledRule;
 
 impl Engine {
@@ -70,6 +74,12 @@ impl Engine {
             }
         }
         self.route(assignment.routes, assignment.namespaces, &changed);
+        for (key, tracked) in &mut self.policies {
+            let absent = assignment.absent.iter().filter(|reader| reader.policy == *key);
+            tracked.absent = absent.map(|reader| reader.selection.clone()).collect();
+        }
+        let keys: Vec<PolicyKey> = self.policies.keys().cloned().collect();
+        self.note_sources(keys.iter());
         for reader in &assignment.absent {
             if let Some(tracked) = self.policies.get_mut(&reader.policy) {
                 tracked.settled.insert(reader.selection.clone());
@@ -125,11 +135,13 @@ impl Engine {
                 let by_namespaces = namespaces_changed && tracked.needs_namespaces;
                 if new || changed.contains(&reader.policy) || other_terms || by_namespaces {
                     tracked.settled.remove(&reader.selection);
-                    again.push(reader.clone());
+                    if tracked.judges(&reader.selection) {
+                        again.push(reader.clone());
+                    }
                 }
             }
             let (plans, views) = self.plans(&route);
-            let baseline = |plan: &Plan| plan.policy.selections[plan.index].is_baseline;
+            let baseline = |plan: &Plan| plan.policy.selections[plan.index].is_baseline();
             let ready = namespaces == Some(id) || plans.iter().any(baseline);
             let watch = self.watches.by_id.entry(id).or_default();
             watch.route = route;
@@ -144,8 +156,9 @@ impl Engine {
         // What an earlier assignment queued may be of a watch that its reader no longer reads.
         let by_id = &self.watches.by_id;
         self.work.retain(|work| {
-            let watch = by_id.get(&work.watch);
-            watch.is_some_and(|watch| watch.route.readers.contains(&work.reader))
+            let Some(pass) = work.as_pass() else { return true };
+            let watch = by_id.get(&pass.watch);
+            watch.is_some_and(|watch| watch.route.readers.contains(&pass.reader))
         });
     }
 
@@ -156,9 +169,20 @@ impl Engine {
             let index = policy.selections.iter().position(|selection| selection.name == reader.selection)?;
             let terms = route.terms.get(reader).copied().unwrap_or_default();
             let selection = &policy.selections[index];
+            let place = match selection.role {
+                Role::Lookup(place) => Some(place),
+                Role::Judged | Role::Baseline => None,
+            };
+            let lookup = place.and_then(|place| policy.lookups.get(place)?.as_ref());
             Some(Plan {
-                views: policy.rules.iter().map(|rule| views.of(policy.decides(rule))).collect(),
-                by_labels: selection.reads_labels() || (terms.select && selection.target.reads_labels()),
+                role: selection.role,
+                views: match place {
+                    Some(place) => [views.of(policy.decides_by_lookup(place))].into(),
+                    None => policy.rules.iter().map(|rule| views.of(policy.decides(rule))).collect(),
+                },
+                by_labels: selection.reads_labels()
+                    || (terms.select && selection.target.reads_labels())
+                    || lookup.is_some_and(Lookup::reads_labels),
                 reader: reader.clone(),
                 policy,
                 index,
@@ -171,10 +195,12 @@ impl Engine {
 
     /// Resolves what an earlier process or routing left in doubt, once all objects of a selection are judged.
     pub(super) fn settle(&mut self, reader: &Reader, out: &mut Outcome) {
-        let pending = self.work.iter().any(|work| work.reader == *reader);
+        let pending = self.work.iter().filter_map(Work::as_pass).any(|pass| pass.reader == *reader);
         let Some(tracked) = self.policies.get_mut(&reader.policy) else {
             return;
         };
+        let index = tracked.policy.selections.iter().position(|known| known.name == reader.selection);
+        let pending = pending || index.is_some_and(|index| tracked.affected.concerns(index));
         let Some(feeds) = tracked.feeds.get(&reader.selection).filter(|feeds| !feeds.is_empty()) else {
             return;
         };
@@ -183,7 +209,8 @@ impl Engine {
             watch.is_some_and(|watch| watch.is_complete(watch.terms(reader).since))
         };
         let synced = feeds.iter().all(complete);
-        if pending || !synced || !self.watches.knows_namespaces_for(tracked) {
+        let known = self.watches.knows_namespaces_for(tracked) && tracked.knows_lookups(&reader.selection);
+        if pending || !synced || !known {
             return;
         }
         if tracked.settled.insert(reader.selection.clone()) {
@@ -210,6 +237,10 @@ impl Tracked {
             uses_namespace_object: false,
             uses_request: false,
             judge_again: None,
+            absent: HashSet::new(),
+            sources: Vec::new(),
+            dependents: Dependents::default(),
+            affected: Affected::default(),
         };
         tracked.note_needs(now);
         tracked
@@ -230,6 +261,9 @@ impl Tracked {
         for rule in self.policy.rules.iter().filter(|rule| rule.drift_scope() != drift_scope(&before, rule)) {
             self.ledger.forget_drifted(&rule.name);
         }
+        // Lookups may have other places; all is judged again anyway.
+        self.sources.clear();
+        self.dependents = Dependents::default();
         let Self { policy, ledger, history, feeds, settled, .. } = self;
         history.retain(|rule| policy.rules.iter().any(|known| *known.name == *rule));
         feeds.retain(|name, _| policy.selections.iter().any(|s| s.name == *name));
@@ -244,6 +278,10 @@ impl Tracked {
             feeds.remove(&id);
         }
         self.settled.remove(selection);
+        let index = self.policy.selections.iter().position(|known| known.name == *selection);
+        if index.is_some() {
+            self.dependents.forget_watch(index, id);
+        }
         if self.ledger.is_blank() {
             return;
         }

@@ -13,9 +13,34 @@ use crate::core::finding::PolicyKey;
 use crate::core::rules::CompiledRule;
 use crate::core::store::Cursor;
 
+/// What is to be done without an event.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Objects of a watch are to be judged again.
+    Pass(Pass),
+    /// Objects of a policy are to be judged again because of what lookups find.
+    Affected(PolicyKey),
+}
+
+impl Work {
+    pub(super) fn policy(&self) -> &PolicyKey {
+        match self {
+            Self::Pass(pass) => &pass.reader.policy,
+            Self::Affected(policy) => policy,
+        }
+    }
+
+    pub(super) fn as_pass(&self) -> Option<&Pass> {
+        match self {
+            Self::Pass(pass) => Some(pass),
+            Self::Affected(_) => None,
+        }
+    }
+}
+
 /// Objects of one watch to judge again for one reader.
 #[derive(Debug)]
-pub(super) struct Work {
+pub(super) struct Pass {
     pub(super) reader: Reader,
     pub(super) watch: WatchId,
     /// Only this namespace; none for all.
@@ -24,7 +49,7 @@ pub(super) struct Work {
     from: Option<Cursor>,
 }
 
-impl Work {
+impl Pass {
     /// Whether it is a pass over all that has not come to this namespace.
     fn is_before(&self, namespace: Option<&Arc<str>>) -> bool {
         self.namespace.is_none() && self.from.as_ref().is_none_or(|from| from.namespace() < namespace)
@@ -35,8 +60,13 @@ impl Engine {
     /// Judges up to `limit` queued objects; returns what came of it. Call again while [`Engine::has_work`].
     pub fn work(&mut self, limit: usize, now: Timestamp) -> Outcome {
         let mut out = Vec::new();
-        let Some(mut work) = self.work.pop_front() else {
-            return out;
+        let mut work = match self.work.pop_front() {
+            Some(Work::Pass(pass)) => pass,
+            Some(Work::Affected(policy)) => {
+                self.work_on_affected(policy, limit, now, &mut out);
+                return out;
+            }
+            None => return out,
         };
         let namespace = work.namespace.clone();
         let first = namespace.is_some().then(|| Cursor::before(namespace));
@@ -54,7 +84,7 @@ impl Engine {
             // Back of the queue: one large watch does not keep others waiting.
             Some(next) => {
                 work.from = Some(next);
-                self.work.push_back(work);
+                self.work.push_back(Work::Pass(work));
             }
             None => self.settle(&work.reader, &mut out),
         }
@@ -68,7 +98,7 @@ impl Engine {
 
     /// The policy that [`Engine::work`] turns to next.
     pub fn next_work(&self) -> Option<PolicyKey> {
-        self.work.front().map(|work| work.reader.policy.clone())
+        self.work.front().map(|work| work.policy().clone())
     }
 
     /// Queues what the passing of time may have changed.
@@ -92,7 +122,11 @@ impl Engine {
     /// Queues a pass over a watch, or over one namespace of it. A pass over all that is under way begins again for
     /// another such, and goes on when it will come to the namespace anyway: changes of namespaces starve nobody.
     pub(super) fn queue(&mut self, reader: Reader, watch: WatchId, namespace: Option<Arc<str>>) {
-        let mut same = self.work.iter_mut().filter(|work| work.reader == reader && work.watch == watch);
+        let passes = self.work.iter_mut().filter_map(|work| match work {
+            Work::Pass(pass) => Some(pass),
+            Work::Affected(_) => None,
+        });
+        let mut same = passes.filter(|work| work.reader == reader && work.watch == watch);
         let covering = match &namespace {
             None => same.find(|work| work.namespace.is_none()),
             Some(_) => same.find(|work| work.namespace == namespace || work.is_before(namespace.as_ref())),
@@ -100,14 +134,14 @@ impl Engine {
         match covering {
             Some(work) if work.namespace == namespace => work.from = None,
             Some(_) => {}
-            None => self.work.push_back(Work { reader, watch, namespace, from: None }),
+            None => self.work.push_back(Work::Pass(Pass { reader, watch, namespace, from: None })),
         }
     }
 
     /// What a baseline is compared with is judged again when the baseline may be another.
     pub(super) fn queue_if_baseline(&mut self, plan: &Plan) {
         let (reader, policy) = (&plan.reader, &plan.policy);
-        if !policy.selections[plan.index].is_baseline {
+        if !policy.selections[plan.index].is_baseline() {
             return;
         }
         let compares = |rule: &&CompiledRule| rule.baseline() == Some(&reader.selection);

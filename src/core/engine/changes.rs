@@ -5,14 +5,20 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::judge::{Admission, match_conditions, request};
+use super::asked::Asked;
+use super::judge::{Admission, request};
 use super::plan::{Comparison, Plan};
+use super::related::InWatches;
 use super::{Engine, Outcome, note_errors};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, Occurrence, Resolution, Transition};
+use crate::core::lookup::Arena;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{CompiledRule, Operation, Verdict, Violation};
+
+/// A change is judged when it is seen or never.
+const NOT_KNOWN: &str = "when it changed, what the rule looks up was not known yet";
 
 /// What happened to an object.
 #[derive(Clone, Copy)]
@@ -73,7 +79,7 @@ impl Engine {
             namespace.and_then(|name| self.watches.last_of_namespace(name)).map(|o| o.root());
         let resource = self.watches.by_id.get(&watch).map(|w| w.route.resource.clone()).unwrap_or_default();
         let request = tracked.uses_request.then(|| request(operation, &resource, object.id()));
-        let mut bindings = Bindings::new(Inputs {
+        let bindings = Bindings::new(Inputs {
             object: after.map(ProjectedObject::root),
             old_object: before.map(ProjectedObject::root),
             namespace_object,
@@ -81,14 +87,27 @@ impl Engine {
             now,
             variables: &policy.variables,
         });
-        let admitted = match_conditions(policy, &mut bindings);
+        let arena = Arena::new(policy);
+        let related = InWatches { watches: &self.watches, policy, sources: &tracked.sources };
+        let mut asked = Asked::new(policy, object, bindings, &arena, &related);
+        let admitted = asked.admission();
+        if matches!(admitted, Admission::Judged) {
+            rules().for_each(|rule| asked.look_up(rule));
+        }
         for rule in rules() {
             let verdict = match (&admitted, rule.as_change()) {
                 (Admission::Skipped(_), _) | (_, None) => continue,
                 (Admission::Failed(error), _) => Verdict::Error(error.clone()),
+                (Admission::NotKnown, Some(_)) => Verdict::Error(NOT_KNOWN.into()),
+                (Admission::Judged, Some(_)) if !asked.knows(rule) => Verdict::Error(NOT_KNOWN.into()),
                 (Admission::Judged, Some(change)) => {
                     let schema = self.schemas.of(object.id());
-                    change.judge(&mut bindings, before, after, schema, now)
+                    match change.judge(&mut asked.bindings, before, after, schema, now) {
+                        Verdict::Violation(violation) => {
+                            Verdict::Violation(asked.with_chain(rule, violation))
+                        }
+                        other => other,
+                    }
                 }
             };
             let uid = object.id().uid.clone();
@@ -96,14 +115,21 @@ impl Engine {
             // Nothing would ever take back the error of an object that is gone: one place holds the last.
             let gone = operation == Operation::Delete;
             let error_key = if gone { FindingKey { uid: "".into(), ..key.clone() } } else { key.clone() };
-            let Verdict::Violation(Violation { message, fields }) = verdict else {
+            let Verdict::Violation(Violation { message, fields, chain }) = verdict else {
                 tracked.ledger.enter(&error_key, rule.severity, object.id(), verdict, now);
                 continue;
             };
             tracked.ledger.forget(&error_key, Resolution::Compliant);
             let object_id = object.id().clone();
-            let finding =
-                Finding { key, severity: rule.severity, object: object_id, message, fields, since: now };
+            let finding = Finding {
+                key,
+                severity: rule.severity,
+                object: object_id,
+                message,
+                fields,
+                chain,
+                since: now,
+            };
             let resource_version: Arc<str> = object.resource_version().into();
             let occurrence = Arc::new(Occurrence { finding: Arc::new(finding), operation, resource_version });
             tracked.history.add(occurrence.clone());

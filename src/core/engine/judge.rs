@@ -4,11 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::asked::{Asked, Queries};
+use super::dependents::Subject;
 use super::plan::{Comparison, Plan};
+use super::related::InWatches;
 use super::{Engine, Outcome, note_errors};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
+use crate::core::lookup::{Arena, Related};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{self, CompiledRule, DriftVerdict, Operation, RuleKind, Verdict, error_text};
@@ -26,6 +30,8 @@ pub struct Facts<'a> {
     pub schema: Option<&'a Schema>,
     /// The time of judging.
     pub now: Timestamp,
+    /// Knows what lookups find.
+    pub related: &'a dyn Related,
 }
 
 /// What a rule makes of an object that its selection selects.
@@ -35,7 +41,9 @@ pub enum Judgement {
     Judged(Verdict),
     /// The match condition of this name is false.
     Skipped(Arc<str>),
-    /// Nothing can be said: the rule does not compile at present, or its baseline is not known.
+    /// There are no params for it.
+    NoParams,
+    /// Nothing can be said: the rule does not compile at present, or its baseline or what it looks up is not known.
     NotInForce,
 }
 
@@ -49,7 +57,7 @@ pub fn judge(
     mut each: impl FnMut(&CompiledRule, Judgement),
 ) {
     let rules = policy.rules.iter().filter(|rule| rule.judges(index) && rule.as_change().is_none());
-    ask(policy, rules, object, facts, |rule, admission, bindings| {
+    let _ = ask(policy, rules, object, facts, |rule, admission, asked| {
         let case = rules::Case {
             object,
             before: None,
@@ -60,13 +68,15 @@ pub fn judge(
             now: facts.now,
         };
         let judgement = match (&rule.kind, admission) {
-            (None | Some(RuleKind::Change(_)), _) => Judgement::NotInForce,
+            (None | Some(RuleKind::Change(_)), _) | (_, Admission::NotKnown) => Judgement::NotInForce,
             (_, Admission::Skipped(condition)) => Judgement::Skipped(condition.clone()),
             (_, Admission::Failed(error)) => Judgement::Judged(Verdict::Error(error.clone())),
-            (Some(RuleKind::State(state)), Admission::Judged) => {
-                Judgement::Judged(state.judge(&rule.name, bindings))
-            }
-            (Some(RuleKind::Drift(drift)), Admission::Judged) => match drift.judge(bindings, case) {
+            (Some(RuleKind::State(state)), Admission::Judged) => match asked.state(rule, state) {
+                Some(verdict) => Judgement::Judged(verdict),
+                None => Judgement::NoParams,
+            },
+            (Some(RuleKind::Drift(drift)), Admission::Judged) => match drift.judge(&mut asked.bindings, case)
+            {
                 DriftVerdict::Known(verdict, _) => Judgement::Judged(verdict),
                 DriftVerdict::Wait | DriftVerdict::Lost => Judgement::NotInForce,
             },
@@ -75,16 +85,17 @@ pub fn judge(
     });
 }
 
-/// Evaluates the match conditions and turns to each of the rules.
+/// Evaluates the match conditions, looks up what the rules read, and turns to each of them. Returns the lookups that
+/// were made, and whether the object is one that the rules are about.
 fn ask<'p>(
     policy: &'p CompiledPolicy,
-    rules: impl Iterator<Item = &'p CompiledRule>,
+    rules: impl Iterator<Item = &'p CompiledRule> + Clone,
     object: &ProjectedObject,
     facts: Facts<'_>,
-    mut each: impl FnMut(&CompiledRule, &Admission, &mut Bindings<'_>),
-) {
+    mut each: impl FnMut(&CompiledRule, &Admission, &mut Asked<'_>),
+) -> (Queries, bool) {
     let request = facts.resource.map(|resource| request(Operation::Create, resource, object.id()));
-    let mut bindings = Bindings::new(Inputs {
+    let bindings = Bindings::new(Inputs {
         object: Some(object.root()),
         old_object: None,
         namespace_object: facts.namespace_object,
@@ -92,10 +103,20 @@ fn ask<'p>(
         now: facts.now,
         variables: &policy.variables,
     });
-    let admission = match_conditions(policy, &mut bindings);
-    for rule in rules {
-        each(rule, &admission, &mut bindings);
+    let arena = Arena::new(policy);
+    let mut asked = Asked::new(policy, object, bindings, &arena, facts.related);
+    let admission = asked.admission();
+    let admitted = matches!(admission, Admission::Judged);
+    if admitted {
+        rules.clone().for_each(|rule| asked.look_up(rule));
     }
+    for rule in rules {
+        match asked.knows(rule) {
+            true => each(rule, &admission, &mut asked),
+            false => each(rule, &Admission::NotKnown, &mut asked),
+        }
+    }
+    (asked.joined.queries, admitted)
 }
 
 /// Why an object is judged.
@@ -147,6 +168,7 @@ impl Engine {
         let uid = &object.id().uid;
         if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
+            tracked.unjoin(plan.index, watch, object);
             note_errors(tracked, &mut self.erring, plan);
             return;
         }
@@ -155,14 +177,16 @@ impl Engine {
         let resource = self.watches.by_id.get(&watch).map(|w| &w.route.resource);
         let resource = resource.filter(|_| tracked.uses_request);
         let schema = self.schemas.of(object.id());
-        let facts = Facts { namespace_object, resource, schema, now };
+        let related = InWatches { watches: &self.watches, policy, sources: &tracked.sources };
+        let facts = Facts { namespace_object, resource, schema, now, related: &related };
+        self.judged += 1;
         let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
         let mut key = FindingKey { rule: "".into(), selection: reader.selection.clone(), uid: uid.clone() };
-        ask(policy, rules, object, facts, |rule, admission, bindings| {
+        let (queries, admitted) = ask(policy, rules, object, facts, |rule, admission, asked| {
             key.rule = rule.name.clone();
             let verdict = match (&rule.kind, admission) {
                 // What was found before stays until the rule can be judged again.
-                (None | Some(RuleKind::Change(_)), _) => DriftVerdict::Wait,
+                (None | Some(RuleKind::Change(_)), _) | (_, Admission::NotKnown) => DriftVerdict::Wait,
                 (_, Admission::Skipped(_)) => {
                     let skipped = ledger.forget(&key, Resolution::NotSelected);
                     out.extend(skipped.map(|t| (reader.policy.clone(), t)));
@@ -173,7 +197,12 @@ impl Engine {
                     DriftVerdict::Known(Verdict::Error(error.clone()), drifted)
                 }
                 (Some(RuleKind::State(state)), Admission::Judged) => {
-                    DriftVerdict::Known(state.judge(&rule.name, bindings), None)
+                    let Some(verdict) = asked.state(rule, state) else {
+                        let skipped = ledger.forget(&key, Resolution::NoParams);
+                        out.extend(skipped.map(|t| (reader.policy.clone(), t)));
+                        return;
+                    };
+                    DriftVerdict::Known(verdict, None)
                 }
                 (Some(RuleKind::Drift(drift)), Admission::Judged) => {
                     let feeds = rule.baseline().and_then(|baseline| feeds.get(baseline));
@@ -187,7 +216,7 @@ impl Engine {
                         schema,
                         now,
                     };
-                    drift.judge(bindings, case)
+                    drift.judge(&mut asked.bindings, case)
                 }
             };
             let transition = match verdict {
@@ -204,12 +233,18 @@ impl Engine {
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
         });
+        if !policy.lookups.is_empty() {
+            let subject = Subject { selection: plan.index, watch, key: object.key() };
+            tracked.note_queries(subject, queries, admitted);
+        }
         note_errors(tracked, &mut self.erring, plan);
     }
 }
 
 pub(super) enum Admission {
     Judged,
+    /// What the conditions or the rule look up is not known yet.
+    NotKnown,
     /// By the condition of this name.
     Skipped(Arc<str>),
     Failed(Arc<str>),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Reader, Terms};
 use crate::core::paths::Paths;
-use crate::core::policy::CompiledPolicy;
+use crate::core::policy::{CompiledPolicy, Role};
 use crate::core::project::ProjectedObject;
 
 #[derive(Debug)]
@@ -16,7 +16,10 @@ pub(super) struct Plan {
     /// The selection's position in the policy.
     pub(super) index: usize,
     pub(super) terms: Terms,
-    /// For each rule of the policy, which view of an object decides it.
+    /// What the objects are for.
+    pub(super) role: Role,
+    /// For each rule of the policy, which view of an object decides it; for a lookup, the one view that decides whatever
+    /// depends on it.
     pub(super) views: Box<[usize]>,
     /// Whether it depends on the object's labels that it is judged.
     pub(super) by_labels: bool,

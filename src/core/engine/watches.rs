@@ -1,8 +1,10 @@
 //! The objects that the watches reported, and which of them a selection admits.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::by_label::ByLabel;
 use super::plan::Plan;
 use super::{Reader, Route, Terms, Tracked};
 use crate::core::event::{ObjectKey, WatchId};
@@ -31,6 +33,8 @@ pub(super) struct Watched {
     /// For each plan that selects by itself, how many objects it selects.
     pub(super) selected: Vec<usize>,
     pub(super) objects: Store,
+    /// Filled as lookups ask.
+    pub(super) by_label: RefCell<ByLabel>,
     /// The objects as trees, where others are judged by them: namespaces, and what drift is compared with.
     ready: Option<BTreeMap<ObjectKey, ProjectedObject>>,
     /// Counts lists, so that what a list no longer has is known by not being seen in it.
@@ -81,6 +85,13 @@ impl Watched {
         if let Some(ready) = &mut self.ready {
             ready.insert(object.key(), object.clone());
         }
+        let before = match &put {
+            Put::Changed(before) | Put::Replaced(before) => Some(before),
+            Put::New | Put::Same { .. } => None,
+        };
+        if !matches!(put, Put::Same { .. }) {
+            self.by_label.get_mut().note(before, Some(object));
+        }
         put
     }
 
@@ -95,6 +106,7 @@ impl Watched {
         if let Some(ready) = &mut self.ready {
             ready.remove(key);
         }
+        self.by_label.get_mut().note(Some(&object), None);
         Some(object)
     }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::{Verdict, Violation, Wording, error_text};
 use crate::core::cel::{Bindings, Program};
+use crate::core::chain::Chain;
 use crate::core::diff::{self, FieldScope, Mode, diff};
 use crate::core::fields::{FieldChange, Fields, by, path_text, value_text};
 use crate::core::managed::{creator, who};
@@ -79,7 +80,7 @@ impl Change {
                     _ => ("deleted".to_owned(), Fields::default()),
                 };
                 let message = self.wording.with_fields(bindings, &otherwise, &fields);
-                Verdict::Violation(Violation { message, fields })
+                Verdict::Violation(Violation { message, fields, chain: Chain::default() })
             }
             Err(error) => Verdict::Error(error_text(&error)),
         }

@@ -13,6 +13,7 @@ use super::change::show;
 use super::keys::Keys;
 use super::{Verdict, Violation, Wording};
 use crate::core::cel::Bindings;
+use crate::core::chain::Chain;
 use crate::core::diff::{Change, FieldScope, Mode, diff};
 use crate::core::field_path::FieldPath;
 use crate::core::fields::{FieldChange, Fields, path_text, value_of, value_text};
@@ -132,7 +133,10 @@ impl Drift {
             return DriftVerdict::Known(Verdict::Compliant, None);
         }
         let message = self.wording.with_fields(bindings, "drifted", &differing);
-        DriftVerdict::Known(Verdict::Violation(Violation { message, fields: differing }), drifted)
+        DriftVerdict::Known(
+            Verdict::Violation(Violation { message, fields: differing, chain: Chain::default() }),
+            drifted,
+        )
     }
 
     fn allows(&self, actor: Option<&Actor>) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{Verdict, Violation, Wording, error_text};
 use crate::core::cel::{Bindings, Program};
+use crate::core::chain::Chain;
 use crate::core::fields::Fields;
 
 /// An expression and how its findings are worded.
@@ -21,7 +22,7 @@ impl Expression {
             Ok(false) => {
                 let message = self.wording.own(bindings);
                 let message = message.unwrap_or_else(|| format!("rule {rule} is not satisfied").into());
-                Verdict::Violation(Violation { message, fields: Fields::default() })
+                Verdict::Violation(Violation { message, fields: Fields::default(), chain: Chain::default() })
             }
             Err(error) => Verdict::Error(error_text(&error)),
         }

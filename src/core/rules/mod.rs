@@ -9,6 +9,7 @@ mod expression;
 mod keys;
 mod wording;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub use change::{Change, Operation};
@@ -17,6 +18,7 @@ pub use expression::Expression;
 pub use wording::Wording;
 
 use super::cel::Program;
+use super::chain::Chain;
 use super::diff::FieldScope;
 use super::fields::Fields;
 use super::finding::Severity;
@@ -43,6 +45,8 @@ pub struct Violation {
     pub message: Arc<str>,
     /// The fields that make it so, where a rule is about fields.
     pub fields: Fields,
+    /// What was looked up on the way, where a rule looks something up.
+    pub chain: Chain,
 }
 
 /// A rule of a policy, ready to judge.
@@ -54,6 +58,8 @@ pub struct CompiledRule {
     pub severity: Severity,
     /// For each selection of the policy, whether the rule judges its objects.
     pub selections: Vec<bool>,
+    /// The lookups that it takes, by their places in the policy.
+    pub lookups: BTreeSet<usize>,
     /// What it asks. None while it does not compile: its findings stay as they are until it does.
     pub kind: Option<RuleKind>,
 }

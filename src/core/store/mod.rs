@@ -131,6 +131,12 @@ impl Store {
         Some(record.object(&kind, key.namespace.clone(), &self.symbols, slot.generation))
     }
 
+    /// An object, as it was kept last.
+    pub fn get(&self, key: &ObjectKey) -> Option<ProjectedObject> {
+        let slot = self.partitions.get(&key.namespace)?.get(&key.name)?;
+        self.object(&key.namespace, slot)
+    }
+
     /// Objects.
     pub fn len(&self) -> usize {
         self.len

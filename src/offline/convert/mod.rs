@@ -154,6 +154,8 @@ fn one(
             .flatten()
             .map(|variable| Variable { name: variable.name, expression: variable.expression })
             .collect(),
+        params: None,
+        lookups: Vec::new(),
         rules,
     };
     let mut monitor = MonitorPolicy::new(&bound.name, converted);

@@ -324,7 +324,7 @@ fn the_object_that_is_the_baseline_is_a_selection_of_its_own_that_no_rule_judges
     ));
     assert_eq!(policy.problems, []);
     let baseline = &policy.selections[1];
-    assert_eq!((&*baseline.name, baseline.is_baseline), ("same/baseline", true));
+    assert_eq!((&*baseline.name, baseline.is_baseline()), ("same/baseline", true));
     assert_eq!(baseline.target.display(), "apps/v1 Deployment");
     assert_eq!(policy.rules[1].baseline(), Some(&baseline.name));
     assert!(policy.rules.iter().all(|rule| rule.judges(0) && !rule.judges(1)));

@@ -9,10 +9,11 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Resource;
 
-use super::super::fields as record_fields;
+use super::super::{chain as record_chain, fields as record_fields};
 use super::{BURST, REFILL};
-use crate::api::status::FieldStatus;
+use crate::api::status::{FieldStatus, LinkStatus};
 use crate::api::{MonitorPolicy, REPORTING_CONTROLLER};
+use crate::core::chain::Chain;
 use crate::core::check::Warnings;
 use crate::core::fields::Fields;
 use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, PolicyKey, Severity};
@@ -34,6 +35,7 @@ const SELECTION: &str = "polywatch.dev/resource";
 const SEVERITY: &str = "polywatch.dev/severity";
 const SINCE: &str = "polywatch.dev/since";
 const FIELDS: &str = "polywatch.dev/fields";
+const CHAIN: &str = "polywatch.dev/chain";
 
 /// Why an Event is written: stable words that users select by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,6 +113,27 @@ pub fn on_object(
     event.metadata.annotations = Some(annotations(subject, finding));
     event.related = subject.exists.then(|| policy_reference(subject));
     event
+}
+
+/// The Events on the objects that failed on the way to what is wrong: those of the failed link of the finding's chain.
+/// They say whom it hurts, and carry nothing that [`parse`] reads.
+pub fn on_failed(
+    subject: &Subject,
+    reason: Reason,
+    finding: &Finding,
+    instance: &str,
+    now: Timestamp,
+) -> Vec<Event> {
+    let objects = finding.chain.failed().map(|link| link.objects.as_slice()).unwrap_or_default();
+    let event = |object: &ObjectId| {
+        let suffix = format!(" ({}, policy {}, rule {})", finding.object, subject.name, finding.key.rule);
+        let note = note(reason, finding, &suffix);
+        let mut event = event(subject, reason, Some(finding), reference(object), note, instance, now);
+        event.metadata.namespace = Some(object.namespace.as_deref().unwrap_or(CLUSTER_NAMESPACE).to_owned());
+        event.related = Some(reference(&finding.object));
+        event
+    };
+    objects.iter().filter(|object| **object != finding.object).map(event).collect()
 }
 
 /// The Event on the policy.
@@ -195,6 +218,7 @@ pub fn parse(event: &Event) -> Option<Told> {
         object,
         message: "".into(),
         fields: fields(annotations.get(FIELDS).map(String::as_str)),
+        chain: chain(annotations.get(CHAIN).map(String::as_str)),
         since: annotations.get(SINCE)?.parse().ok()?,
     };
     let note = event.note.as_deref().unwrap_or_default();
@@ -259,6 +283,13 @@ fn fields(annotation: Option<&str>) -> Fields {
     record_fields::read(&listed, 0)
 }
 
+/// The chain of an annotation; none when it is not there or of another shape.
+fn chain(annotation: Option<&str>) -> Chain {
+    let listed: Vec<LinkStatus> =
+        annotation.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    record_chain::read(&listed)
+}
+
 /// Whether the Event on the policy tells of an occurrence already.
 pub fn happened(
     name: &PolicyKey,
@@ -284,7 +315,10 @@ fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String>
         (SEVERITY, finding.severity.as_str().to_owned()),
         (SINCE, finding.since.to_string()),
     ];
+    let chain = record_chain::listed(&finding.chain);
+    let chain = (!chain.is_empty()).then(|| serde_json::to_string(&chain).unwrap_or_default());
     let all = always.into_iter().chain(fields.map(|fields| (FIELDS, fields)));
+    let all = all.chain(chain.map(|chain| (CHAIN, chain)));
     all.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

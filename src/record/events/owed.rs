@@ -66,6 +66,7 @@ pub fn owed(announced: &Announced, truth: &Truth<'_>) -> Vec<Owed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::chain::Chain;
     use crate::core::fields::Fields;
     use crate::core::finding::{ObjectId, PolicyKey, Severity};
     use crate::core::rules::Operation;
@@ -86,6 +87,7 @@ mod tests {
             object,
             message: "m".into(),
             fields: Fields::default(),
+            chain: Chain::default(),
             since: jiff::Timestamp::UNIX_EPOCH,
         })
     }

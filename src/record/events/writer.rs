@@ -38,7 +38,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Tells of one finding or occurrence, on its object, if that is there, and, while it exists, on the policy.
+    /// Tells of one finding or occurrence, on its object, if that is there, and, while it exists, on the policy, and
+    /// on those objects of its chain that failed.
     /// Returns the Events written.
     pub async fn tell(&self, subject: &Subject, owed: &Owed) -> Result<u64, WriteError> {
         let Owed { reason, finding, occurrence } = owed;
@@ -54,9 +55,17 @@ impl Writer {
         if matches!(on_object, Err(WriteError::Failed { .. })) || !subject.exists {
             return on_object;
         }
-        let on_policy =
+        let mut written =
             self.write(format::on_policy(subject, reason, finding, &self.instance, now), news).await?;
-        Ok(on_object? + on_policy)
+        for event in format::on_failed(subject, reason, finding, &self.instance, now) {
+            match self.write(event, news).await {
+                Ok(count) => written += count,
+                failed @ Err(WriteError::Failed { .. }) => return failed,
+                // Where nobody can read it, those on the finding's object and on the policy do.
+                Err(WriteError::Useless(_) | WriteError::Rejected(_)) => {}
+            }
+        }
+        Ok(on_object? + written)
     }
 
     /// Tells that more is owed than the budget allows.
@@ -142,6 +151,7 @@ mod tests {
 
     use super::*;
     use crate::core::cel::Position;
+    use crate::core::chain::Chain;
     use crate::core::check::Warning;
     use crate::core::fields::Fields;
     use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
@@ -162,6 +172,7 @@ mod tests {
             object,
             message: "m".into(),
             fields: Fields::default(),
+            chain: Chain::default(),
             since: Timestamp::UNIX_EPOCH,
         };
         Owed { reason: Reason::FindingResolved, finding: Arc::new(finding), occurrence: None }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-use super::super::{fields, whole_second};
+use super::super::{chain, fields, whole_second};
 use crate::api::MonitorPolicyStatus;
 use crate::api::status::{
     ExpressionWarning, FindingStatus, ObjectRef, OccurrenceStatus, ResourceState, ResourceStatus, RuleStatus,
@@ -76,7 +76,7 @@ pub fn render(
 /// Without those that others are only compared with.
 fn judged_objects(policy: &CompiledPolicy, resources: &[ResourceStatus]) -> i64 {
     let both = policy.selections.iter().zip(resources);
-    both.filter(|(selection, _)| !selection.is_baseline).map(|(_, resource)| resource.objects).sum()
+    both.filter(|(selection, _)| selection.is_judged()).map(|(_, resource)| resource.objects).sum()
 }
 
 /// The status without what may change all the time in a healthy cluster.
@@ -176,6 +176,7 @@ fn finding(finding: &Finding) -> FindingStatus {
         since: second(finding.since),
         fields: fields::listed(&finding.fields),
         fields_omitted: number(finding.fields.omitted),
+        chain: chain::listed(&finding.chain),
     }
 }
 

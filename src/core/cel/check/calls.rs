@@ -74,6 +74,9 @@ impl Checker<'_> {
         {
             return part;
         }
+        if self.is_name(operand, "lookups") {
+            return self.lookup(field, at, Code::LookupIfThere, Type::optional);
+        }
         let (code, own) = self.expr(operand);
         let (_, result) = self.field_type(&own, field, at);
         (Code::SelectIfThere { operand: Box::new(code), field: field.into() }, Type::optional(result))

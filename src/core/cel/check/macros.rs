@@ -68,6 +68,9 @@ impl Checker<'_> {
                 _ => (Code::Constant(true.into()), Type::Bool),
             };
         }
+        if self.is_name(&select.operand, "lookups") {
+            return self.lookup(&select.field, at, Code::HasLookup, |_| Type::Bool);
+        }
         if self.is_name(&select.operand, "request")
             && let Some(part) = self.request_field(&select.field, at)
         {

@@ -8,6 +8,7 @@ mod calls;
 mod macros;
 mod operators;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, ListExpr, LiteralValue, MapExpr, SelectExpr};
@@ -48,6 +49,8 @@ pub(super) struct Checked {
     pub(super) roots: Roots,
     /// The variables it reads itself, by their place in the scope; sorted, each once.
     pub(super) variables: Vec<usize>,
+    /// The lookups it reads itself, by their place in the scope.
+    pub(super) lookups: BTreeSet<usize>,
     /// How many local values it has at the same time.
     pub(super) slots: usize,
     /// What is wrong, in the order of the source as far as it was read.
@@ -63,6 +66,7 @@ pub(super) fn check(expr: &IdedExpr, scope: &Scope, places: &Places) -> Checked 
         locals: Vec::new(),
         roots: Roots::default(),
         variables: Vec::new(),
+        lookups: BTreeSet::new(),
         slots: 0,
         faults: Vec::new(),
         literals: Vec::new(),
@@ -79,6 +83,7 @@ pub(super) fn check(expr: &IdedExpr, scope: &Scope, places: &Places) -> Checked 
         result,
         roots: checker.roots,
         variables: checker.variables,
+        lookups: checker.lookups,
         slots: checker.slots,
         faults: checker.faults,
     }
@@ -92,6 +97,7 @@ struct Checker<'s> {
     locals: Vec<(String, Type)>,
     roots: Roots,
     variables: Vec<usize>,
+    lookups: BTreeSet<usize>,
     slots: usize,
     faults: Vec<CompileError>,
     /// The types of what stands in lists and maps that are written out.
@@ -139,6 +145,10 @@ impl Checker<'_> {
         if let Some(type_value) = type_named(plain) {
             return type_value;
         }
+        if let Some(place) = self.scope.params().filter(|_| plain == "params") {
+            self.lookups.insert(place);
+            return (Code::Lookup(place), self.scope.type_of_lookup(place));
+        }
         match Root::named(plain) {
             Some(root) if self.scope.has(root) => {
                 self.roots.insert(root);
@@ -155,6 +165,9 @@ impl Checker<'_> {
     fn select(&mut self, select: &SelectExpr, at: Position) -> Part {
         if self.is_name(&select.operand, "variables") {
             return self.variable(&select.field, at);
+        }
+        if self.is_name(&select.operand, "lookups") {
+            return self.lookup(&select.field, at, Code::Lookup, |own| own);
         }
         if let Some(type_value) =
             dotted(select).filter(|(first, _)| !self.is_local(first)).and_then(|(_, n)| type_named(&n))
@@ -210,6 +223,23 @@ impl Checker<'_> {
                 (Code::Variable(place), declared)
             }
             None => self.unknown(&format!("variables.{name}"), at),
+        }
+    }
+
+    /// A way to read what is looked up, and the type that it comes out as.
+    fn lookup(
+        &mut self,
+        name: &str,
+        at: Position,
+        read: fn(usize) -> Code,
+        result: fn(Type) -> Type,
+    ) -> Part {
+        match self.scope.lookup(name) {
+            Some(place) => {
+                self.lookups.insert(place);
+                (read(place), result(self.scope.type_of_lookup(place)))
+            }
+            None => self.unknown(&format!("lookups.{name}"), at),
         }
     }
 

@@ -2,9 +2,11 @@
 //! transition that comes out. A test that does not expect a transition fails when it comes.
 
 mod changes;
+mod cluster;
 mod drift;
 mod findings;
 mod lists;
+mod lookups;
 mod namespaces;
 mod policies;
 mod projected;

@@ -30,6 +30,7 @@ fn finding(rule: &str, selection: &str, uid: &str) -> Finding {
         },
         message: "no limits".into(),
         fields: Default::default(),
+        chain: Chain::default(),
         since: at(100),
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::core::cel::Position;
+use crate::core::chain::Chain;
 use crate::core::check::Warning;
 use crate::core::engine::{RuleReport, SelectionReport};
 use crate::core::finding::{FindingKey, ObjectId, PolicyKey};
@@ -40,6 +41,7 @@ fn found(severity: Severity, name: &str) -> Arc<Finding> {
         },
         message: "no limits".into(),
         fields: Default::default(),
+        chain: Chain::default(),
         since: "2024-05-01T12:00:00.75Z".parse().expect("a time"),
     })
 }

@@ -1,0 +1,154 @@
+//! What a finding about several objects is about: the objects that were looked up on the way, and the one that failed.
+
+use std::fmt::{self, Write};
+use std::sync::Arc;
+
+use super::cel::Bindings;
+use super::finding::ObjectId;
+use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted};
+use super::policy::{CompiledPolicy, Selection};
+use super::rules::{CompiledRule, one_line};
+use super::secret::without_digests;
+
+/// Most objects of one link that are named.
+pub const MAX_NAMED: usize = 3;
+/// Longest text of what is wrong with a link, in bytes.
+const MAX_FAILED: usize = 160;
+
+/// The links from the object that is judged to what failed. Empty for a rule that looks nothing up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chain(pub Arc<[Link]>);
+
+/// What one lookup found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// The lookup.
+    pub lookup: Arc<str>,
+    /// Group and version of what it looks for.
+    pub api_version: Arc<str>,
+    /// Kind of what it looks for.
+    pub kind: Arc<str>,
+    /// The first [`MAX_NAMED`] objects that it found.
+    pub objects: Vec<ObjectId>,
+    /// How many more it found.
+    pub omitted: usize,
+    /// What is wrong with it, when this is the link that failed.
+    pub failed: Option<Arc<str>>,
+}
+
+impl Chain {
+    /// The chain of a rule that is not satisfied: up to the first link that is not in order. `queries` are by place.
+    pub fn of<'q>(
+        policy: &CompiledPolicy,
+        rule: &CompiledRule,
+        arena: &Arena,
+        query: impl Fn(usize) -> Option<&'q Query>,
+        bindings: &mut Bindings<'_>,
+    ) -> Self {
+        let mut links = Vec::new();
+        for place in &rule.lookups {
+            let Some(lookup) = policy.lookups.get(*place).and_then(Option::as_ref) else { continue };
+            let Some(selection) = policy.selections.get(lookup.selection) else { continue };
+            let Some(query) = query(*place).filter(|_| *lookup.name != *PARAMS) else { continue };
+            let found = arena.found(*place);
+            let failed = match (found, &lookup.check) {
+                (None, _) => Some("the kind is not installed".to_owned()),
+                (Some(_), Some(check)) => match check.expression.evaluate_bool(bindings) {
+                    Ok(false) => Some(check.message.as_deref().unwrap_or("not in order").to_owned()),
+                    _ => None,
+                },
+                (Some(found), None) => missing(lookup, query, found.iter().map(|o| &*o.id().name)),
+            };
+            let objects = found.unwrap_or_default();
+            let failed = failed.map(|text| one_line(&without_digests(&text), MAX_FAILED).into());
+            let ends = failed.is_some();
+            links.push(Link {
+                lookup: lookup.name.clone(),
+                api_version: api_version(selection, objects.first().map(|object| object.id())),
+                kind: selection.target.kind.as_str().into(),
+                objects: objects.iter().take(MAX_NAMED).map(|object| object.id().clone()).collect(),
+                omitted: objects.len().saturating_sub(MAX_NAMED),
+                failed,
+            });
+            if ends {
+                break;
+            }
+        }
+        Self(links.into())
+    }
+
+    /// The link that failed, when one did.
+    pub fn failed(&self) -> Option<&Link> {
+        self.0.iter().find(|link| link.failed.is_some())
+    }
+
+    /// In words, for a finding on an object in `namespace`; empty without links.
+    pub fn describe(&self, namespace: Option<&Arc<str>>) -> String {
+        let mut text = String::new();
+        for link in self.0.iter() {
+            let separator = if text.is_empty() { "" } else { " → " };
+            let _ = write!(text, "{separator}{}", Described(link, namespace));
+        }
+        text
+    }
+}
+
+struct Described<'l>(&'l Link, Option<&'l Arc<str>>);
+
+impl fmt::Display for Described<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(link, namespace) = self;
+        f.write_str(&link.kind)?;
+        for (n, object) in link.objects.iter().enumerate() {
+            f.write_str(if n == 0 { " " } else { ", " })?;
+            if let Some(own) = object.namespace.as_ref().filter(|own| Some(*own) != *namespace) {
+                write!(f, "{own}/")?;
+            }
+            f.write_str(&object.readable_name())?;
+        }
+        if link.omitted > 0 {
+            write!(f, " and {} more", link.omitted)?;
+        }
+        match &link.failed {
+            Some(failed) if link.objects.is_empty() => write!(f, " {failed}"),
+            Some(failed) => write!(f, ": {failed}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a lookup looked for and did not find.
+fn missing<'n>(lookup: &Lookup, query: &Query, found: impl Iterator<Item = &'n str>) -> Option<String> {
+    let found: Vec<&str> = found.collect();
+    match &query.wanted {
+        Wanted::Names(names) => {
+            let lost: Vec<&str> =
+                names.iter().map(|name| &**name).filter(|name| !found.contains(name)).collect();
+            let text = match lost.len() {
+                0 => return None,
+                1 => format!("{} does not exist", lost[0]),
+                _ => format!("{} do not exist", lost.join(", ")),
+            };
+            // What is there is named before it.
+            Some(text)
+        }
+        Wanted::Labels(labels) if found.is_empty() && lookup.is_many() => {
+            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            Some(format!("with {}: there is none", labels.join(",")))
+        }
+        Wanted::All if found.is_empty() => Some("there is none".to_owned()),
+        _ => None,
+    }
+}
+
+fn api_version(selection: &Selection, found: Option<&ObjectId>) -> Arc<str> {
+    if let Some(id) = found {
+        return id.api_version.clone();
+    }
+    let target = &selection.target;
+    let version = target.version.as_deref().unwrap_or("*");
+    match target.group.as_str() {
+        "" => version.into(),
+        group => format!("{group}/{version}").into(),
+    }
+}

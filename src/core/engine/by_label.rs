@@ -1,0 +1,100 @@
+//! Which objects of a watch have a label: for those labels that lookups ask for, as they ask.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::core::event::ObjectKey;
+use crate::core::project::ProjectedObject;
+use crate::core::store::Store;
+use crate::core::tree::Node;
+
+/// Most label keys of one watch that are kept track of; objects are gone through for others.
+const MAX_KEYS: usize = 32;
+
+/// The objects that have a label, by its value.
+type ByValue = HashMap<Arc<str>, BTreeSet<ObjectKey>>;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct ByLabel {
+    keys: HashMap<Arc<str>, ByValue>,
+}
+
+impl ByLabel {
+    /// An object changed, came or went.
+    pub(super) fn note(&mut self, before: Option<&ProjectedObject>, after: Option<&ProjectedObject>) {
+        for (label, by_value) in &mut self.keys {
+            let (old, new) = (before.and_then(|o| value(o, label)), after.and_then(|o| value(o, label)));
+            if old == new {
+                continue;
+            }
+            if let Some((object, old)) = before.zip(old) {
+                let empty = by_value.get_mut(old).is_some_and(|known| {
+                    known.remove(&object.key());
+                    known.is_empty()
+                });
+                if empty {
+                    by_value.remove(old);
+                }
+            }
+            if let Some((object, new)) = after.zip(new) {
+                by_value.entry(new.clone()).or_default().insert(object.key());
+            }
+        }
+    }
+
+    /// The objects that have a label, of one namespace or of all, in order; at most one more than lookups may find
+    /// for each of `labels`, of which the one that fewest objects have is taken.
+    pub(super) fn candidates<'l>(
+        &mut self,
+        store: &Store,
+        namespace: Option<&Arc<str>>,
+        labels: impl Iterator<Item = (&'l Arc<str>, &'l Arc<str>)> + Clone,
+    ) -> Vec<ObjectKey> {
+        for (label, _) in labels.clone() {
+            self.learn(store, label);
+        }
+        let known = labels.filter_map(|(label, value)| {
+            let by_value = self.keys.get(label)?;
+            Some(by_value.get(value).map_or_else(Vec::new, |known| within(known, namespace)))
+        });
+        match known.min_by_key(Vec::len) {
+            Some(fewest) => fewest,
+            None => {
+                let objects = store.objects().map(|object| object.key());
+                let mut all: Vec<ObjectKey> = objects
+                    .filter(|key| namespace.is_none() || key.namespace.as_ref() == namespace)
+                    .collect();
+                all.sort();
+                all
+            }
+        }
+    }
+
+    fn learn(&mut self, store: &Store, label: &Arc<str>) {
+        if self.keys.contains_key(label) || self.keys.len() >= MAX_KEYS {
+            return;
+        }
+        let mut by_value = ByValue::new();
+        for object in store.objects() {
+            if let Some(value) = value(&object, label) {
+                by_value.entry(value.clone()).or_default().insert(object.key());
+            }
+        }
+        self.keys.insert(label.clone(), by_value);
+    }
+}
+
+fn within(known: &BTreeSet<ObjectKey>, namespace: Option<&Arc<str>>) -> Vec<ObjectKey> {
+    match namespace {
+        None => known.iter().cloned().collect(),
+        Some(_) => {
+            let first = ObjectKey { namespace: namespace.cloned(), name: "".into() };
+            known.range(first..).take_while(|key| key.namespace.as_ref() == namespace).cloned().collect()
+        }
+    }
+}
+
+fn value<'o>(object: &'o ProjectedObject, label: &str) -> Option<&'o Arc<str>> {
+    object.labels()?.get(label).and_then(Node::as_str)
+}

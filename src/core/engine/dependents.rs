@@ -1,0 +1,170 @@
+//! Which objects depend on what lookups find for them: for each object the queries that were made, and by what they
+//! look for, the objects. A change is then told to exactly those that it may concern.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::core::event::{ObjectKey, WatchId};
+use crate::core::lookup::{Query, Wanted};
+use crate::core::project::ProjectedObject;
+use crate::core::tree::Node;
+
+/// An object that a selection of a policy judges.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Subject {
+    /// The selection's position in the policy.
+    pub(super) selection: usize,
+    pub(super) watch: WatchId,
+    pub(super) key: ObjectKey,
+}
+
+/// By what something is looked for. Without a namespace: in all of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Term {
+    Name(Option<Arc<str>>, Arc<str>),
+    Label(Option<Arc<str>>, Arc<str>, Arc<str>),
+    All(Option<Arc<str>>),
+}
+
+/// Of one policy, by the places of its lookups.
+#[derive(Debug, Default)]
+pub(super) struct Dependents {
+    by_term: HashMap<(usize, Term), BTreeSet<Arc<Subject>>>,
+    queries: HashMap<Arc<Subject>, BTreeMap<usize, Query>>,
+}
+
+impl Dependents {
+    /// The lookups of an object were made with these queries; those that are not named are as they were.
+    pub(super) fn set(&mut self, subject: Subject, queries: BTreeMap<usize, Option<Query>>) {
+        let known = self.queries.get_key_value(&subject);
+        if known.is_none() && queries.values().all(Option::is_none) {
+            return;
+        }
+        let subject = known.map_or_else(|| Arc::new(subject), |(known, _)| known.clone());
+        for (place, query) in queries {
+            let before = self.queries.get(&subject).and_then(|known| known.get(&place));
+            if before == query.as_ref() {
+                continue;
+            }
+            self.withdraw(&subject, place);
+            if let Some(query) = query {
+                for term in terms(&query) {
+                    self.by_term.entry((place, term)).or_default().insert(subject.clone());
+                }
+                self.queries.entry(subject.clone()).or_default().insert(place, query);
+            }
+        }
+        if self.queries.get(&subject).is_some_and(BTreeMap::is_empty) {
+            self.queries.remove(&subject);
+        }
+    }
+
+    /// Only these lookups of an object were made.
+    pub(super) fn keep_only(&mut self, subject: &Subject, made: &BTreeSet<usize>) {
+        let Some((subject, known)) = self.queries.get_key_value(subject) else { return };
+        let stale: Vec<usize> = known.keys().filter(|place| !made.contains(place)).copied().collect();
+        if stale.is_empty() {
+            return;
+        }
+        let subject = subject.clone();
+        stale.into_iter().for_each(|place| self.withdraw(&subject, place));
+        if self.queries.get(&subject).is_some_and(BTreeMap::is_empty) {
+            self.queries.remove(&subject);
+        }
+    }
+
+    /// An object is no longer judged.
+    pub(super) fn forget(&mut self, subject: &Subject) {
+        self.keep_only(subject, &BTreeSet::new());
+    }
+
+    /// No object of a watch is judged any more.
+    pub(super) fn forget_watch(&mut self, selection: Option<usize>, watch: WatchId) {
+        let of = |subject: &Subject| {
+            subject.watch == watch && selection.is_none_or(|selection| selection == subject.selection)
+        };
+        let gone: Vec<Arc<Subject>> = self.queries.keys().filter(|subject| of(subject)).cloned().collect();
+        gone.iter().for_each(|subject| self.forget(subject));
+    }
+
+    /// Those for which the lookup at `place` finds an object, or found it before it changed; in order.
+    pub(super) fn of(
+        &self,
+        place: usize,
+        before: Option<&ProjectedObject>,
+        after: Option<&ProjectedObject>,
+    ) -> BTreeSet<Arc<Subject>> {
+        let mut found = BTreeSet::new();
+        for object in before.into_iter().chain(after) {
+            for term in terms_of(object) {
+                let Some(subjects) = self.by_term.get(&(place, term)) else { continue };
+                for subject in subjects {
+                    let query = self.queries.get(subject).and_then(|known| known.get(&place));
+                    if query.is_some_and(|query| query.finds(object)) {
+                        found.insert(subject.clone());
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// What an object depends on, by lookup.
+    pub(super) fn queries_of(&self, subject: &Subject) -> Option<&BTreeMap<usize, Query>> {
+        self.queries.get(subject)
+    }
+
+    /// How many objects depend on others.
+    pub(super) fn len(&self) -> usize {
+        self.queries.len()
+    }
+
+    fn withdraw(&mut self, subject: &Arc<Subject>, place: usize) {
+        let Some(query) = self.queries.get_mut(subject).and_then(|known| known.remove(&place)) else {
+            return;
+        };
+        for term in terms(&query) {
+            let at = (place, term);
+            if let Some(subjects) = self.by_term.get_mut(&at) {
+                subjects.remove(subject);
+                if subjects.is_empty() {
+                    self.by_term.remove(&at);
+                }
+            }
+        }
+    }
+}
+
+/// By what a query looks. Of several labels the first does: what has all of them has that one.
+fn terms(query: &Query) -> Vec<Term> {
+    let namespace = query.namespace.clone();
+    match &query.wanted {
+        Wanted::Names(names) => {
+            names.iter().map(|name| Term::Name(namespace.clone(), name.clone())).collect()
+        }
+        Wanted::Labels(labels) => {
+            let first = labels.first_key_value();
+            first.map(|(key, value)| Term::Label(namespace, key.clone(), value.clone())).into_iter().collect()
+        }
+        Wanted::All => vec![Term::All(namespace)],
+    }
+}
+
+/// By what an object may be looked for.
+fn terms_of(object: &ProjectedObject) -> Vec<Term> {
+    let id = object.id();
+    let mut namespaces = vec![None];
+    namespaces.extend(id.namespace.clone().map(Some));
+    let labels = object.labels().map(Node::entries).unwrap_or_default();
+    let mut terms = Vec::new();
+    for namespace in namespaces {
+        terms.push(Term::Name(namespace.clone(), id.name.clone()));
+        for (key, value) in labels {
+            if let Node::Str(value) = value {
+                terms.push(Term::Label(namespace.clone(), key.clone(), value.clone()));
+            }
+        }
+        terms.push(Term::All(namespace));
+    }
+    terms
+}

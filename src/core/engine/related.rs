@@ -1,0 +1,308 @@
+//! What lookups find in the watches, who depends on it, and who is judged again because of that.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::backlog::Work;
+use super::dependents::Subject;
+use super::judge::Case;
+use super::plan::{Comparison, Plan};
+use super::watches::{Watched, Watches};
+use super::{Engine, Outcome, Reader, Tracked};
+use crate::core::event::{ObjectKey, WatchId};
+use crate::core::finding::PolicyKey;
+use crate::core::lookup::{Answer, MAX_FOUND, Query, Related, Wanted};
+use crate::core::policy::{CompiledPolicy, Role};
+use crate::core::project::ProjectedObject;
+use crate::core::store::Cursor;
+
+/// Where a lookup finds its objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The kind is not installed.
+    NotServed,
+    /// Its watches are not complete.
+    #[default]
+    NotKnown,
+    /// In these watches.
+    Known {
+        /// Each with the position of the lookup's plan in it.
+        feeds: Vec<(WatchId, usize)>,
+        /// Whether the kind lives in namespaces.
+        namespaced: bool,
+    },
+}
+
+/// Objects of a policy to be judged again, each once.
+#[derive(Debug, Default)]
+pub(super) struct Affected {
+    queue: VecDeque<Arc<Subject>>,
+    queued: HashSet<Arc<Subject>>,
+}
+
+impl Affected {
+    fn add(&mut self, subject: Arc<Subject>) {
+        if self.queued.insert(subject.clone()) {
+            self.queue.push_back(subject);
+        }
+    }
+
+    fn next(&mut self) -> Option<Arc<Subject>> {
+        let subject = self.queue.pop_front()?;
+        self.queued.remove(&subject);
+        Some(subject)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether an object of the selection is among them.
+    pub(super) fn concerns(&self, selection: usize) -> bool {
+        self.queue.iter().any(|subject| subject.selection == selection)
+    }
+}
+
+/// The objects of the watches, as the lookups of one policy see them.
+#[derive(Debug)]
+pub(super) struct InWatches<'a> {
+    pub(super) watches: &'a Watches,
+    pub(super) policy: &'a CompiledPolicy,
+    pub(super) sources: &'a [Source],
+}
+
+impl Related for InWatches<'_> {
+    fn find(&self, selection: usize, query: &Query) -> Answer {
+        let Some(Role::Lookup(place)) = self.policy.selections.get(selection).map(|s| s.role) else {
+            return Answer::NotKnown;
+        };
+        let (feeds, namespaced) = match self.sources.get(place) {
+            Some(Source::NotServed) => return Answer::NotServed,
+            Some(Source::NotKnown) | None => return Answer::NotKnown,
+            Some(Source::Known { feeds, namespaced }) => (feeds, *namespaced),
+        };
+        let namespace = query.namespace.as_ref().filter(|_| namespaced);
+        if namespaced && namespace.is_none() && matches!(query.wanted, Wanted::Names(_)) {
+            return Answer::NoNamespace;
+        }
+        let mut found = Vec::new();
+        for (id, plan) in feeds {
+            let Some(watch) = self.watches.by_id.get(id) else { continue };
+            let selects =
+                |object: &ProjectedObject| watch.plans.get(*plan).is_some_and(|plan| plan.selects(object));
+            find_in(watch, namespace, query, |object| {
+                if selects(&object) {
+                    found.push(object);
+                }
+                found.len() <= MAX_FOUND
+            });
+            if found.len() > MAX_FOUND {
+                return Answer::TooMany;
+            }
+        }
+        found.sort_by(|a, b| {
+            let key = |object: &ProjectedObject| (object.id().namespace.clone(), object.id().name.clone());
+            key(a).cmp(&key(b))
+        });
+        Answer::Objects(found)
+    }
+}
+
+/// Hands out what a query finds in a watch until `take` says that it is enough.
+fn find_in(
+    watch: &Watched,
+    namespace: Option<&Arc<str>>,
+    query: &Query,
+    mut take: impl FnMut(ProjectedObject) -> bool,
+) {
+    match &query.wanted {
+        Wanted::Names(names) => {
+            for name in names {
+                let key = ObjectKey { namespace: namespace.cloned(), name: name.clone() };
+                if let Some(object) = watch.objects.get(&key)
+                    && !take(object)
+                {
+                    return;
+                }
+            }
+        }
+        Wanted::Labels(labels) => {
+            let candidates = watch.by_label.borrow_mut().candidates(&watch.objects, namespace, labels.iter());
+            for key in candidates {
+                if let Some(object) = watch.objects.get(&key).filter(|object| query.wanted_by(object))
+                    && !take(object)
+                {
+                    return;
+                }
+            }
+        }
+        Wanted::All => {
+            let from = namespace.map(|namespace| Cursor::before(Some(namespace.clone())));
+            let (objects, _) =
+                watch.objects.slice(from.as_ref(), from.is_some(), MAX_FOUND.saturating_mul(2));
+            for object in objects {
+                if !take(object) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// What a lookup of a policy may find came, changed or went: who depends on it is queued.
+    pub(super) fn related_changed(
+        &mut self,
+        plan: &Plan,
+        place: usize,
+        before: Option<&ProjectedObject>,
+        after: Option<&ProjectedObject>,
+        comparison: Option<&Comparison<'_>>,
+    ) {
+        let Some(tracked) = self.policies.get_mut(&plan.reader.policy) else { return };
+        if tracked.dependents.len() == 0 {
+            return;
+        }
+        let same = comparison.is_some_and(|comparison| {
+            // Of two states that were not kept alike nothing can be said.
+            comparison.before.generation() >= plan.terms.since
+                && !plan.views.iter().any(|view| comparison.differs(*view))
+                && !(plan.by_labels && comparison.relabelled())
+        });
+        if same {
+            return;
+        }
+        let was_empty = tracked.affected.is_empty();
+        for subject in tracked.dependents.of(place, before, after) {
+            tracked.affected.add(subject);
+        }
+        if was_empty && !tracked.affected.is_empty() {
+            self.work.push_back(Work::Affected(plan.reader.policy.clone()));
+        }
+    }
+
+    /// Judges up to `limit` objects that depend on what changed.
+    pub(super) fn work_on_affected(
+        &mut self,
+        key: PolicyKey,
+        limit: usize,
+        now: Timestamp,
+        out: &mut Outcome,
+    ) {
+        for _ in 0..limit {
+            let Some(subject) = self.policies.get_mut(&key).and_then(|tracked| tracked.affected.next())
+            else {
+                break;
+            };
+            let Some(watch) = self.watches.by_id.get(&subject.watch) else { continue };
+            let plans = watch.plans.clone();
+            let Some(object) = watch.objects.get(&subject.key) else { continue };
+            let reads = |plan: &&Plan| plan.reader.policy == key && plan.index == subject.selection;
+            if let Some(plan) = plans.iter().find(reads) {
+                self.judge(plan, subject.watch, Case::Again, &object, now, out);
+            }
+        }
+        let Some(tracked) = self.policies.get(&key) else { return };
+        if !tracked.affected.is_empty() {
+            // Back of the queue, as any other pass.
+            self.work.push_back(Work::Affected(key));
+            return;
+        }
+        for reader in tracked.readers(&key) {
+            self.settle(&reader, out);
+        }
+    }
+
+    /// Works out where the lookups of these policies find their objects; what changed is judged again by it.
+    pub(super) fn note_sources<'k>(&mut self, policies: impl Iterator<Item = &'k PolicyKey>) {
+        let mut again = Vec::new();
+        for key in policies {
+            let Some(tracked) = self.policies.get_mut(key) else { continue };
+            let sources: Vec<Source> = (0..tracked.policy.lookups.len())
+                .map(|place| source(key, tracked, &self.watches, place))
+                .collect();
+            if sources == tracked.sources {
+                continue;
+            }
+            let changed: BTreeSet<usize> = (0..sources.len())
+                .filter(|place| sources.get(*place) != tracked.sources.get(*place))
+                .collect();
+            tracked.sources = sources;
+            for (index, selection) in tracked.policy.selections.iter().enumerate() {
+                if selection.is_judged() && !tracked.policy.lookups_for(index).is_disjoint(&changed) {
+                    tracked.settled.remove(&selection.name);
+                    let reader = Reader { policy: key.clone(), selection: selection.name.clone() };
+                    let feeds = tracked.feeds.get(&selection.name).into_iter().flatten();
+                    again.extend(feeds.map(|watch| (reader.clone(), *watch)));
+                }
+            }
+        }
+        again.into_iter().for_each(|(reader, watch)| self.queue(reader, watch, None));
+    }
+}
+
+fn source(key: &PolicyKey, tracked: &Tracked, watches: &Watches, place: usize) -> Source {
+    let lookup = tracked.policy.lookups.get(place).and_then(Option::as_ref);
+    let Some(selection) = lookup.and_then(|lookup| tracked.policy.selections.get(lookup.selection)) else {
+        return Source::NotKnown;
+    };
+    if tracked.absent.contains(&selection.name) {
+        return Source::NotServed;
+    }
+    let mut known = Vec::new();
+    let mut namespaced = true;
+    for id in tracked.feeds.get(&selection.name).into_iter().flatten() {
+        let Some(watch) = watches.by_id.get(id) else { return Source::NotKnown };
+        let reads = |plan: &Plan| plan.reader.policy == *key && plan.reader.selection == selection.name;
+        let Some(at) = watch.plans.iter().position(reads) else { return Source::NotKnown };
+        if !watch.is_complete(watch.plans[at].terms.since) {
+            return Source::NotKnown;
+        }
+        namespaced &= !watch.route.cluster_scoped;
+        known.push((*id, at));
+    }
+    if known.is_empty() { Source::NotKnown } else { Source::Known { feeds: known, namespaced } }
+}
+
+impl Tracked {
+    /// Whether all that judging a selection takes of lookups is known.
+    pub(super) fn knows_lookups(&self, selection: &str) -> bool {
+        let policy = &self.policy;
+        let Some(index) = policy.selections.iter().position(|known| *known.name == *selection) else {
+            return true;
+        };
+        let known =
+            |place: &usize| self.sources.get(*place).is_some_and(|source| *source != Source::NotKnown);
+        policy.lookups_for(index).iter().all(known)
+    }
+
+    /// An object is no longer judged: it depends on nothing.
+    pub(super) fn unjoin(&mut self, selection: usize, watch: WatchId, object: &ProjectedObject) {
+        if self.dependents.len() > 0 {
+            self.dependents.forget(&Subject { selection, watch, key: object.key() });
+        }
+    }
+
+    /// The queries as the index of dependents has them: what lives in no namespace is looked for in none.
+    pub(super) fn note_queries(
+        &mut self,
+        subject: Subject,
+        mut queries: BTreeMap<usize, Option<Query>>,
+        admitted: bool,
+    ) {
+        for (place, query) in &mut queries {
+            if let (Some(Source::Known { namespaced: false, .. }), Some(query)) =
+                (self.sources.get(*place), query.as_mut())
+            {
+                query.namespace = None;
+            }
+        }
+        if !admitted {
+            let made = queries.keys().copied().collect();
+            self.dependents.keep_only(&subject, &made);
+        }
+        self.dependents.set(subject, queries);
+    }
+}
