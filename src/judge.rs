@@ -62,6 +62,7 @@ impl Judge {
             handled: HashMap::new(),
             clock: tokio::runtime::Builder::new_current_thread().enable_time().build()?,
             ticked: Instant::now(),
+            judged: 0,
         };
         thread::Builder::new()
             .name("judge".into())
@@ -151,12 +152,19 @@ struct Worker {
     handled: HashMap<&'static str, Histogram>,
     clock: tokio::runtime::Runtime,
     ticked: Instant,
+    /// What the metrics know of [`Engine::judged`].
+    judged: u64,
 }
 
 impl Worker {
     fn run(mut self, mut queue: mpsc::Receiver<Input>) {
         loop {
-            let busy = lock(&self.engine).has_work();
+            let (busy, judged) = {
+                let engine = lock(&self.engine);
+                (engine.has_work(), engine.judged())
+            };
+            self.metrics.judgements.inc_by(judged - self.judged);
+            self.judged = judged;
             let input = if busy { try_next(&mut queue) } else { self.wait_next(&mut queue) };
             self.metrics.queue_length.set(queue.len() as i64);
             match input {

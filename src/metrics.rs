@@ -100,6 +100,8 @@ pub struct Metrics {
     registry: Registry,
     /// Object events judged.
     pub events_processed: Family<ResourceLabel, Counter>,
+    /// Objects that rules on states were asked about, each time once for a policy.
+    pub judgements: Counter,
     /// Complete lists begun, the first one included.
     pub resyncs: Family<ResourceLabel, Counter>,
     /// Objects kept in memory.
@@ -159,6 +161,7 @@ impl Default for Metrics {
             events_written: Counter::default(),
             events_held_back: Family::default(),
             status_writes: Counter::default(),
+            judgements: Counter::default(),
         };
         // The encoder appends `_total` to counters.
         let m = &metrics;
@@ -201,6 +204,8 @@ impl Default for Metrics {
             "Events owed that the budget of their policy holds back",
             m.events_held_back.clone(),
         );
+        let text = "Objects that rules on states were asked about, each time once for a policy";
+        registry.register("judgements", text, m.judgements.clone());
         registry.register("status_writes", "Status writes", m.status_writes.clone());
         Self { registry: root, ..metrics }
     }

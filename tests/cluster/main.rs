@@ -16,6 +16,7 @@ mod harness;
 mod history;
 mod install;
 mod kept;
+mod lookups;
 mod manifests;
 mod replicas;
 mod resilience;
