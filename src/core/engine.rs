@@ -6,6 +6,7 @@
 mod assign;
 mod backlog;
 mod changes;
+mod groups;
 mod judge;
 mod plan;
 mod report;
@@ -18,11 +19,13 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use groups::AT_ONCE;
 pub use judge::{Facts, Judgement, judge};
 pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;
 use self::changes::Happened;
+use self::groups::{Groups, PolicyGroups};
 use self::judge::Case;
 use self::plan::{Comparison, Plan};
 use self::watches::Watches;
@@ -92,6 +95,7 @@ pub struct Engine {
     policies: BTreeMap<PolicyKey, Tracked>,
     watches: Watches,
     work: VecDeque<Work>,
+    groups: Groups,
     restored: HashMap<PolicyKey, Restored>,
     schemas: SchemaSet,
     /// Policies whose rule errors changed.
@@ -120,6 +124,7 @@ struct Tracked {
     namespaces_since: u32,
     uses_namespace_object: bool,
     uses_request: bool,
+    groups: PolicyGroups,
     judge_again: Option<Timestamp>,
 }
 
@@ -138,7 +143,12 @@ impl Engine {
             return out;
         };
         match event {
-            ObjectEvent::Relisting => watch.begin_list(),
+            ObjectEvent::Relisting => {
+                watch.begin_list();
+                for plan in watch.plans.clone().iter() {
+                    self.review_groups(&plan.reader.policy, &mut out);
+                }
+            }
             ObjectEvent::Seen(object) => self.seen(id, &object, now, &mut out),
             ObjectEvent::Gone(key) => self.gone(id, &key, now, &mut out),
             ObjectEvent::Synced => {
@@ -151,6 +161,7 @@ impl Engine {
                 for plan in plans.iter() {
                     self.queue_if_baseline(plan);
                     self.settle(&plan.reader, &mut out);
+                    self.review_groups(&plan.reader.policy, &mut out);
                 }
             }
         }
@@ -226,11 +237,16 @@ impl Engine {
             };
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
+            let grouped = !tracked.groups.is_empty();
+            tracked.groups.remove(object.id(), (plan.index, id));
             note_errors(tracked, &mut self.erring, plan);
             if object.generation() >= plan.terms.since {
                 self.judge_change(plan, id, Happened::Went(object), now, out);
             }
             self.queue_if_baseline(plan);
+            if grouped {
+                self.wake_groups(&plan.reader.policy);
+            }
         }
         if self.watches.namespaces == Some(id) {
             self.watches.remember_departed(object.clone());

@@ -17,6 +17,7 @@ pub mod history;
 pub mod labels;
 pub mod ledger;
 pub mod managed;
+pub mod members;
 pub mod near;
 pub mod needs;
 pub mod paths;

@@ -514,8 +514,11 @@ async fn status_stays_valid_and_bounded_whatever_objects_are_called() {
     let judged =
         |status: &MonitorPolicyStatus| status.summary.open_findings == 2 && status.summary.rule_errors == 2;
     let status = running.cluster.status_when("odd-names", "both are judged", judged).await;
-    for text in
-        status.findings.iter().map(|finding| &finding.resource.name).chain(&rule(&status, "error").last_error)
+    for text in status
+        .findings
+        .iter()
+        .map(|finding| &finding.resource.as_ref().expect("an object").name)
+        .chain(&rule(&status, "error").last_error)
     {
         assert!(text.len() <= 1024 && !text.contains(char::is_control), "{text:?}");
     }

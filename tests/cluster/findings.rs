@@ -248,7 +248,7 @@ spec:
     let found = |status: &MonitorPolicyStatus| status.summary.open_findings == 1;
     cluster.apply_yaml(&config_map("web", "mode", "fast")).await;
     let first = cluster.status_when("modes", "the finding is open", found).await;
-    assert_eq!(first.findings[0].resource.uid, uid_of(&cluster, "web").await);
+    assert_eq!(first.findings[0].resource.as_ref().expect("an object").uid, uid_of(&cluster, "web").await);
 
     cluster.kubectl(&["delete", "configmap", "web"]).await;
     let status = cluster
@@ -259,8 +259,11 @@ spec:
 
     cluster.apply_yaml(&config_map("web", "mode", "wild")).await;
     let second = cluster.status_when("modes", "the new one is a finding", found).await;
-    assert_eq!(second.findings[0].resource.uid, uid_of(&cluster, "web").await);
-    assert_ne!(second.findings[0].resource.uid, first.findings[0].resource.uid);
+    assert_eq!(second.findings[0].resource.as_ref().expect("an object").uid, uid_of(&cluster, "web").await);
+    assert_ne!(
+        second.findings[0].resource.as_ref().expect("an object").uid,
+        first.findings[0].resource.as_ref().expect("an object").uid
+    );
 
     // Too quick for a status in between: what counts is the new object, whatever the old one did.
     cluster.delete_yaml(&config_map("web", "mode", "wild")).await;
@@ -283,8 +286,8 @@ spec:
                 of.map(occurrences).collect::<Vec<_>>()
             };
             let told = [
-                about(&first.findings[0].resource.uid),
-                about(&second.findings[0].resource.uid),
+                about(&first.findings[0].resource.as_ref().expect("an object").uid),
+                about(&second.findings[0].resource.as_ref().expect("an object").uid),
                 about(&third),
             ];
             match told == [vec![1], vec![1], vec![]] {

@@ -131,6 +131,11 @@ impl Store {
         Some(record.object(&kind, key.namespace.clone(), &self.symbols, slot.generation))
     }
 
+    /// The object of this name.
+    pub fn get(&self, key: &ObjectKey) -> Option<ProjectedObject> {
+        self.object(&key.namespace, self.partitions.get(&key.namespace)?.get(&key.name)?)
+    }
+
     /// Objects.
     pub fn len(&self) -> usize {
         self.len

@@ -40,6 +40,11 @@ impl Partition {
         self.slots.get_mut(at as usize)?.as_mut()
     }
 
+    pub(super) fn get(&self, name: &str) -> Option<&Slot> {
+        let at = *self.index.find(self.hasher.hash_one(name), |at| is_named(&self.slots, *at, name))?;
+        self.slots.get(at as usize)?.as_ref()
+    }
+
     /// Adds an object whose name is not known yet.
     pub(super) fn insert(&mut self, name: &str, bytes: Box<[u8]>, pass: u32, generation: u32) {
         let slot = Some(Slot { bytes, pass, generation });

@@ -4,6 +4,7 @@
 mod changes;
 mod drift;
 mod findings;
+mod groups;
 mod lists;
 mod namespaces;
 mod policies;
