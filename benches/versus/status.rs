@@ -35,8 +35,9 @@ impl Status {
                 let Ok(policy) = policy else { continue };
                 let status = policy.status.unwrap_or_default();
                 for finding in status.findings.iter().filter(|finding| finding.rule == PROBE_RULE) {
-                    let namespace = finding.resource.namespace.as_deref().unwrap_or_default();
-                    probes.seen(&format!("{namespace}/{}", finding.resource.name), true, now);
+                    let Some(object) = &finding.resource else { continue };
+                    let namespace = object.namespace.as_deref().unwrap_or_default();
+                    probes.seen(&format!("{namespace}/{}", object.name), true, now);
                 }
                 tell.send_replace(status);
             }

@@ -20,6 +20,8 @@ pub const MAX_RULES: usize = 64;
 pub const MAX_VARIABLES: usize = 32;
 /// Most paths of a rule on changes or drift, and most ignored paths and allowed managers of one on drift.
 pub const MAX_PATHS: usize = 64;
+/// Most groups that a rule on groups names as expected.
+pub const MAX_GROUPS: usize = 256;
 /// Most namespaces, and most object names, in one resource selection. Each pair is a watch of its own.
 pub const MAX_SELECTED: usize = 16;
 
@@ -96,7 +98,11 @@ pub const MAX_SELECTED: usize = 16;
     validation = Rule::new(
         "self.rules.all(r, !has(r.resources) || r.resources.all(n, self.resources.exists(x, x.name == n)))"
     )
-    .message("every name in rules[].resources must be the name of an entry in spec.resources")
+    .message("every name in rules[].resources must be the name of an entry in spec.resources"),
+    validation = Rule::new(
+        "self.rules.all(r, !has(r.groups) || !has(r.groups.resource) || self.resources.exists(x, x.name == r.groups.resource))"
+    )
+    .message("rules[].groups.resource must be the name of an entry in spec.resources")
 )]
 pub struct MonitorPolicySpec {
     /// Stops watching and judging for this policy while true. Its findings are forgotten, not resolved.
@@ -264,7 +270,13 @@ pub struct Variable {
     validation = Rule::new("!((has(self.on) || has(self.__true__)) && has(self.drift))")
         .message("on belongs to expression: it makes a rule on changes of it; a drift rule looks at every change by itself"),
     validation = Rule::new("!has(self.paths) || has(self.on) || has(self.__true__)")
-        .message("paths belongs to on: it says which changes count; of a drift rule, write drift.paths")
+        .message("paths belongs to on: it says which changes count; of a drift rule, write drift.paths"),
+    validation = Rule::new("!has(self.groupBy) || has(self.expression)")
+        .message("groupBy belongs to expression: it makes a rule on groups of it"),
+    validation = Rule::new("!(has(self.groupBy) && (has(self.on) || has(self.__true__)))")
+        .message("groupBy and on exclude each other: a rule is either about what groups are, or about changes of objects"),
+    validation = Rule::new("!has(self.groups) || has(self.groupBy)")
+        .message("groups belongs to groupBy: it names the groups that are judged also when they are empty")
 )]
 pub struct PolicyRule {
     /// Name of the rule, unique in the policy.
@@ -308,9 +320,24 @@ pub struct PolicyRule {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub paths: Vec<String>,
 
+    /// Makes this a rule on groups: CEL expression that gives the key of the group that an object belongs to, such
+    /// as object.metadata.labels.app; a string of at most 256 bytes, an int or a bool; null or an empty optional for
+    /// an object in no group. Variables: object, namespaceObject, request, variables and now. Each group is judged as
+    /// a whole, by expression and messageExpression with the variables objects (the list of its objects), group (its
+    /// key) and now, and is a finding of its own. An object that several entries of resources select counts once. A
+    /// group is judged when all its objects are known; one that becomes empty is gone, unless it is expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
+    pub group_by: Option<String>,
+
+    /// With groupBy: groups that are expected, and judged with an empty list of objects when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ExpectedGroups")]
+    pub groups: Option<ExpectedGroups>,
+
     /// CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on),
     /// namespaceObject (null for cluster scoped objects), request (operation, kind, resource, namespace, name),
-    /// variables, lookups, params and now.
+    /// variables, lookups, params and now; with groupBy: objects, group and now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
     pub expression: Option<String>,
@@ -338,6 +365,35 @@ pub struct PolicyRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Severity")]
     pub severity: Option<Severity>,
+}
+
+/// Groups that are judged also when no object belongs to them.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.values) != has(self.resource)")
+        .message("expected groups are either values, the keys themselves, or resource, whose objects name them"),
+    validation = Rule::new("has(self.resource) == has(self.expression)")
+        .message("resource and expression belong together: expression gives the key that an object of resource names")
+)]
+pub struct ExpectedGroups {
+    /// The keys of the groups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = MAX_GROUPS), inner(length(min = 1, max = 256)))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub values: Vec<String>,
+
+    /// Name of an entry in spec.resources: each of its objects names one group. Its objects are members of groups
+    /// only if the rule names the entry in resources as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub resource: Option<String>,
+
+    /// CEL expression that gives the key of the group that an object of resource names, of the same form and with the
+    /// same variables as groupBy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
+    pub expression: Option<String>,
 }
 
 /// What happens to an object.

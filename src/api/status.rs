@@ -173,8 +173,13 @@ pub struct FindingStatus {
     pub rule: String,
     /// How bad it is.
     pub severity: Severity,
-    /// The object that does not satisfy it.
-    pub resource: ObjectRef,
+    /// The object that does not satisfy it. Absent for a group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "ObjectRef")]
+    pub resource: Option<ObjectRef>,
+    /// The key of the group that does not satisfy it, of a rule with groupBy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
     /// What is wrong.
     pub message: String,
     /// When the finding opened (RFC 3339).

@@ -52,7 +52,12 @@ fn check_here(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Warni
         // Selections of kinds that agree on it share one warning.
         let mut here: BTreeMap<(usize, usize, Arc<str>), Vec<usize>> = BTreeMap::new();
         for kind in &mut kinds {
-            let (warnings, result) = cel::check_types(expression.program.source(), &kind.scope);
+            let scope = match &expression.part {
+                Part::Group(_, n) if judged.mixes(*n, &kind.selections) => continue,
+                Part::Group(..) => &kind.group,
+                _ => &kind.scope,
+            };
+            let (warnings, result) = cel::check_types(expression.program.source(), scope);
             if let Part::Variable(name) = &expression.part {
                 kind.scope.declare_type(name, result);
             }
@@ -84,6 +89,8 @@ fn check_here(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Warni
 struct Kind<'a> {
     schema: &'a Arc<Schema>,
     scope: Scope,
+    /// The same for expressions about groups.
+    group: Scope,
     /// Which selections are of it.
     selections: Vec<usize>,
 }
@@ -97,9 +104,11 @@ fn kinds<'s>(policy: &CompiledPolicy, schemas: &'s [Option<Arc<Schema>>]) -> Vec
         match kinds.iter_mut().find(|kind| Arc::ptr_eq(kind.schema, schema)) {
             Some(kind) => kind.selections.push(n),
             None => {
-                let mut scope = Scope::new(&cel::Root::ALL).typed(schema.to_type("object"));
+                let object = schema.to_type("object");
+                let mut scope = Scope::new(&cel::Root::OF_OBJECT).typed(object.clone());
                 declare_lookups(policy, schemas, &mut scope);
-                kinds.push(Kind { schema, scope, selections: vec![n] });
+                let group = Scope::new(&cel::Root::OF_GROUP).typed(object);
+                kinds.push(Kind { schema, scope, group, selections: vec![n] });
             }
         }
     }
@@ -174,10 +183,21 @@ impl<'a> Judged<'a> {
         }
     }
 
+    /// Whether the groups of a rule have objects of other selections than these, whose fields may be others.
+    fn mixes(&self, rule: usize, selections: &[usize]) -> bool {
+        let judged =
+            self.policy.rules.get(rule).into_iter().flat_map(|rule| rule.selections.iter().enumerate());
+        judged.filter(|(_, judged)| **judged).any(|(n, _)| !selections.contains(&n))
+    }
+
     fn part_reaches(&self, part: &Part, selection: usize) -> bool {
         match part {
             Part::MatchCondition => true,
-            Part::Rule(_, n) => {
+            Part::Expected(_, n) => {
+                let rule = self.policy.rules.get(*n).and_then(|rule| rule.as_group());
+                rule.is_some_and(|group| group.expects(selection))
+            }
+            Part::Rule(_, n) | Part::Group(_, n) => {
                 self.policy.rules.get(*n).is_some_and(|rule| rule.selections.get(selection) == Some(&true))
             }
             Part::Variable(_) | Part::Lookup(_) => false,

@@ -9,6 +9,7 @@ mod backlog;
 mod by_label;
 mod changes;
 mod dependents;
+mod groups;
 mod judge;
 mod plan;
 mod related;
@@ -22,12 +23,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+pub use groups::AT_ONCE;
 pub use judge::{Facts, Judgement, judge};
 pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;
 use self::changes::Happened;
 use self::dependents::Dependents;
+use self::groups::{Groups, PolicyGroups};
 use self::judge::Case;
 use self::plan::{Comparison, Plan};
 use self::related::{Affected, Source};
@@ -100,6 +103,7 @@ pub struct Engine {
     policies: BTreeMap<PolicyKey, Tracked>,
     watches: Watches,
     work: VecDeque<Work>,
+    groups: Groups,
     restored: HashMap<PolicyKey, Restored>,
     schemas: SchemaSet,
     /// Policies whose rule errors changed.
@@ -130,6 +134,7 @@ struct Tracked {
     namespaces_since: u32,
     uses_namespace_object: bool,
     uses_request: bool,
+    groups: PolicyGroups,
     judge_again: Option<Timestamp>,
     /// Selections whose kind is known not to be served.
     absent: HashSet<Arc<str>>,
@@ -156,7 +161,12 @@ impl Engine {
             return out;
         };
         match event {
-            ObjectEvent::Relisting => watch.begin_list(),
+            ObjectEvent::Relisting => {
+                watch.begin_list();
+                for plan in watch.plans.clone().iter() {
+                    self.review_groups(&plan.reader.policy, &mut out);
+                }
+            }
             ObjectEvent::Seen(object) => self.seen(id, &object, now, &mut out),
             ObjectEvent::Gone(key) => self.gone(id, &key, now, &mut out),
             ObjectEvent::Synced => {
@@ -175,6 +185,7 @@ impl Engine {
                 for plan in plans.iter() {
                     self.queue_if_baseline(plan);
                     self.settle(&plan.reader, &mut out);
+                    self.review_groups(&plan.reader.policy, &mut out);
                 }
             }
         }
@@ -259,11 +270,16 @@ impl Engine {
             tracked.unjoin(plan.index, id, object);
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
+            let grouped = !tracked.groups.is_empty();
+            tracked.groups.remove(object.id(), (plan.index, id));
             note_errors(tracked, &mut self.erring, plan);
             if object.generation() >= plan.terms.since {
                 self.judge_change(plan, id, Happened::Went(object), now, out);
             }
             self.queue_if_baseline(plan);
+            if grouped {
+                self.wake_groups(&plan.reader.policy);
+            }
         }
         if self.watches.namespaces == Some(id) {
             self.watches.remember_departed(object.clone());

@@ -70,6 +70,17 @@ impl ObjectId {
     pub fn readable_name(&self) -> String {
         one_line(&self.name, MAX_MESSAGE_LEN)
     }
+
+    /// What stands for a group of objects where an object is named.
+    pub fn of_group(key: &str) -> Self {
+        Self {
+            api_version: "polywatch.dev/v1alpha1".into(),
+            kind: "Group".into(),
+            namespace: None,
+            name: key.into(),
+            uid: format!("{GROUP}{key}").into(),
+        }
+    }
 }
 
 impl fmt::Display for ObjectId {
@@ -91,6 +102,22 @@ pub struct FindingKey {
     pub selection: Arc<str>,
     /// [`ObjectId::uid`].
     pub uid: Arc<str>,
+}
+
+/// What the UID of a group begins with.
+const GROUP: &str = "group/";
+
+impl FindingKey {
+    /// That of a rule on groups and one group.
+    pub fn of_group(rule: Arc<str>, key: &str) -> Self {
+        // No selection has an empty name.
+        Self { rule, selection: "".into(), uid: format!("{GROUP}{key}").into() }
+    }
+
+    /// The key of the group, when it is about one.
+    pub fn group(&self) -> Option<&str> {
+        self.uid.strip_prefix(GROUP).filter(|_| self.selection.is_empty())
+    }
 }
 
 /// An object that does not satisfy a rule.

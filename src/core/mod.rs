@@ -19,6 +19,7 @@ pub mod labels;
 pub mod ledger;
 pub mod lookup;
 pub mod managed;
+pub mod members;
 pub mod near;
 pub mod needs;
 pub mod paths;

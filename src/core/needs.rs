@@ -8,7 +8,7 @@ use super::lookup::Lookup;
 use super::paths::{Keep, Paths};
 use super::policy::{CompiledPolicy, Role, Selection};
 use super::project::Shape;
-use super::rules::{Change, CompiledRule, Operation, RuleKind};
+use super::rules::{Change, CompiledRule, Expected, Group, Operation, RuleKind};
 
 impl CompiledPolicy {
     /// What a watch has to keep of the objects of the selection at `index`. With `select` the selection's own
@@ -27,8 +27,11 @@ impl CompiledPolicy {
             let compared_with = self.rules.iter().filter(|rule| rule.baseline() == Some(&selection.name));
             compared_with.for_each(|rule| shape.paths.add(&self.needed(rule)));
         } else {
-            for rule in self.rules.iter().filter(|rule| rule.judges(index)) {
-                shape.paths.add(&self.needed(rule));
+            for rule in self.rules.iter().filter(|rule| rule.concerns(index)) {
+                match rule.as_group() {
+                    Some(group) => shape.paths.add(&self.read_of_members(rule, group, index)),
+                    None => shape.paths.add(&self.needed(rule)),
+                }
                 shape.managed_fields |= rule.asks_who();
             }
         }
@@ -48,13 +51,14 @@ impl CompiledPolicy {
         paths
     }
 
-    /// The fields of an object that decide what a rule says of it: while they are the same, so is the verdict, as far
+    /// The fields of an object of the selection at `index` that decide what a rule says of it: while they are the same, so is the verdict, as far
     /// as the object goes. For a rule on changes, those of which any change counts.
-    pub fn decides(&self, rule: &CompiledRule) -> Paths {
+    pub fn decides(&self, rule: &CompiledRule, index: usize) -> Paths {
         match &rule.kind {
             None => Paths::NONE,
             Some(RuleKind::State(_)) => self.read_by(rule, &[Root::Object]),
             Some(RuleKind::Change(change)) => change.scope.compared(),
+            Some(RuleKind::Group(group)) => self.read_of_members(rule, group, index),
             Some(RuleKind::Drift(drift)) => {
                 let mut paths = self.read_by(rule, &[Root::Object]);
                 paths.add(&drift.scope.compared());
@@ -75,6 +79,24 @@ impl CompiledPolicy {
             Some(RuleKind::Change(change)) if compares(change) => paths.add(&change.scope.needed()),
             Some(RuleKind::Drift(drift)) => paths.add(&drift.scope.needed()),
             _ => {}
+        }
+        paths
+    }
+
+    /// What a rule on groups reads of the objects of the selection at `index`: to tell which groups they belong to and
+    /// name, and as elements of `objects`.
+    fn read_of_members(&self, rule: &CompiledRule, group: &Group, index: usize) -> Paths {
+        let mut paths = Paths::NONE;
+        let conditions = self.match_conditions.iter().map(|condition| &condition.program);
+        conditions.for_each(|program| paths.add(program.reads().of(Root::Object)));
+        if let Expected::Named { selection, by } = &group.expected
+            && *selection == index
+        {
+            paths.add(by.reads().of(Root::Object));
+        }
+        if rule.judges(index) {
+            paths.add(group.by.reads().of(Root::Object));
+            rule.programs().for_each(|program| paths.add(&program.reads().of_members()));
         }
         paths
     }

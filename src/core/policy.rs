@@ -125,13 +125,17 @@ pub enum Part {
     MatchCondition,
     /// The rule of this name, at this place in the list of rules.
     Rule(Arc<str>, usize),
+    /// The same of a rule on groups, for what is about a group and not about an object.
+    Group(Arc<str>, usize),
+    /// The same of a rule on groups, for what says which group an object of its `groups.resource` names.
+    Expected(Arc<str>, usize),
 }
 
 impl Part {
     /// The rule that it is part of, when it is part of one.
     pub fn rule(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Rule(name, _) => Some(name),
+            Self::Rule(name, _) | Self::Group(name, _) | Self::Expected(name, _) => Some(name),
             Self::Variable(_) | Self::Lookup(_) | Self::MatchCondition => None,
         }
     }

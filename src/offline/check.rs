@@ -1,10 +1,13 @@
 //! Policies judged on manifests.
 
+mod groups;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use self::groups::Groups;
 use super::manifests::{Manifest, Manifests};
 use super::related::Index;
 use super::select::{Matcher, is_of_group, is_of_kind};
@@ -47,7 +50,8 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Report {
     /// One entry for each rule and object that it selects, by policy, then object in the order of the manifests,
-    /// then rule.
+    /// then rule; of a rule on groups one for each group, after those of the objects, and one for each object that
+    /// could not be placed.
     pub entries: Vec<Entry>,
     /// Objects at hand.
     pub objects: usize,
@@ -88,9 +92,11 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
             continue;
         }
         report.policies += 1;
+        let mut groups = Groups::new(policy);
         let targets: Vec<Matcher<'_>> = policy.selections.iter().map(|s| Matcher::new(&s.target)).collect();
         for (at, manifest) in manifests.objects.iter().enumerate() {
-            let mut judged = HashSet::new();
+            let mut gathered =
+                Gathered { judged: HashSet::new(), groups: &mut groups, entries: &mut report.entries };
             let judging = policy.selections.iter().enumerate().filter(|(_, selection)| selection.is_judged());
             for (n, selection) in judging {
                 if !targets[n].matches(&manifest.object) {
@@ -106,9 +112,10 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
                     continue;
                 }
                 selected.insert(at);
-                entries(policy, n, manifest, &index, now, &mut judged, &mut report.entries);
+                entries(policy, n, manifest, &index, now, &mut gathered);
             }
         }
+        groups.judge(policy, now, &mut report.entries);
         idle(policy, manifests, &mut report.notes);
     }
     report.selected = selected.len();
@@ -132,14 +139,21 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
     report
 }
 
-fn entries(
+/// What is gathered while the objects are gone through.
+struct Gathered<'g, 'm> {
+    /// The rules that have judged the object already.
+    judged: HashSet<Arc<str>>,
+    groups: &'g mut Groups<'m>,
+    entries: &'g mut Vec<Entry>,
+}
+
+fn entries<'m>(
     policy: &CompiledPolicy,
     index: usize,
-    manifest: &Manifest,
+    manifest: &'m Manifest,
     known: &Index<'_>,
     now: Timestamp,
-    judged: &mut HashSet<Arc<str>>,
-    out: &mut Vec<Entry>,
+    gathered: &mut Gathered<'_, 'm>,
 ) {
     let object = &manifest.object;
     let manifests = known.manifests;
@@ -159,22 +173,25 @@ fn entries(
             Judgement::Judged(Verdict::Compliant) => Said::Compliant,
             Judgement::Judged(Verdict::Violation(violation)) => Said::Violation(violation.message),
             Judgement::Judged(Verdict::Error(text)) => Said::Error(text),
+            // It is in no group, and groups are what is judged.
+            Judgement::Skipped(_) if rule.as_group().is_some() => return,
             Judgement::Skipped(condition) => {
                 Said::Skipped(format!("matchCondition {condition} is false").into())
             }
             Judgement::NoParams => Said::Skipped("there are no params for it".into()),
+            Judgement::Placed(place) => return gathered.groups.place(&rule.name, object, place),
             // Policies that do not compile are refused before.
             Judgement::NotInForce => return,
         };
         said.insert(rule.name.clone(), verdict);
     });
-    for rule in policy.rules.iter().filter(|rule| rule.judges(index)) {
+    for rule in policy.rules.iter().filter(|rule| rule.concerns(index)) {
         let unseen = unseen(rule).map(|why| Said::Skipped(why.into()));
         // Another selection of the same policy may select the same object: it is judged the same.
         if let Some(said) = unseen.or_else(|| said.remove(&rule.name))
-            && judged.insert(rule.name.clone())
+            && gathered.judged.insert(rule.name.clone())
         {
-            out.push(Entry {
+            gathered.entries.push(Entry {
                 policy: policy.key.0.clone(),
                 rule: rule.name.clone(),
                 object: object.id().clone(),

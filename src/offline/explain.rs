@@ -9,7 +9,7 @@ use crate::core::check::{self, Warning};
 use crate::core::paths::Paths;
 use crate::core::policy::{CompiledPolicy, Selection};
 use crate::core::project::Shape;
-use crate::core::rules::{Baseline, CompiledRule, Operation, RuleKind};
+use crate::core::rules::{Baseline, CompiledRule, Expected, Operation, RuleKind};
 use crate::core::schema::Schema;
 
 /// How large lists and texts are taken to be where the cost of an expression is told.
@@ -89,6 +89,19 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
                 facts.push(("compares", fields(&change.scope.compared())));
             }
         }
+        Some(RuleKind::Group(group)) => {
+            of_program(policy, "groups by", &group.by, &mut facts);
+            match &group.expected {
+                Expected::None => {}
+                Expected::Values(keys) => facts.push(("expects", keys.join(", "))),
+                Expected::Named { selection, by } => {
+                    let name = policy.selections.get(*selection).map_or("", |selection| &selection.name);
+                    facts.push(("expects", format!("one group for each object of {name}")));
+                    of_program(policy, "named by", by, &mut facts);
+                }
+            }
+            of_program(policy, "expression", &group.whole.validation, &mut facts);
+        }
         Some(RuleKind::Drift(drift)) => {
             facts.push((
                 "drift from",
@@ -155,7 +168,12 @@ fn paths(reads: &Reads) -> Vec<String> {
         true => format!("{}{line}", root.name()),
         false => format!("{}.{line}", root.name()),
     };
-    roots.into_iter().flat_map(of).map(line).collect()
+    let members = reads.of_members().lines().into_iter();
+    let members = members.map(|line| match line.starts_with('[') {
+        true => (Root::Objects, format!("[]{line}")),
+        false => (Root::Objects, format!("[].{line}")),
+    });
+    roots.into_iter().flat_map(of).chain(members).map(line).collect()
 }
 
 /// The most that one evaluation takes, with the variables it reads.

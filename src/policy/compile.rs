@@ -1,6 +1,7 @@
 //! Spec → [`CompiledPolicy`]. Pure: the same spec gives the same result. What does not compile becomes a
 //! [`Problem`] with the path of its field, and the rest of the policy is in force.
 
+mod groups;
 mod lookups;
 
 use std::collections::BTreeSet;
@@ -29,7 +30,7 @@ use crate::core::tree::Node;
 pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
     // What rules that judge a state may read; `oldObject` is null for them.
     let compiler =
-        || Compiler { problems: Vec::new(), expressions: Vec::new(), scope: Scope::new(&Root::ALL) };
+        || Compiler { problems: Vec::new(), expressions: Vec::new(), scope: Scope::new(&Root::OF_OBJECT) };
     // One roomy stack serves the whole policy; without it each expression asks for one of its own.
     let compiled = cel::with_large_stack(|| compiler().policy(key.clone(), uid.clone(), generation, spec));
     compiled.unwrap_or_else(|_| compiler().policy(key, uid, generation, spec))
@@ -120,23 +121,44 @@ impl Compiler {
                 self.problem(format!("spec.rules[{n}].resources[{m}]"), Some(&name), text);
             }
         }
-        let part = || Part::Rule(name.clone(), n);
-        let validation = rule.expression.as_ref().filter(|_| rule.drift.is_none()).and_then(|source| {
-            self.program(format!("spec.rules[{n}].expression"), part(), source, Want::Bool)
-        });
-        let message_expression = rule.message_expression.as_ref().and_then(|source| {
-            self.program(format!("spec.rules[{n}].messageExpression"), part(), source, Want::String)
-        });
+        let is_group = rule.group_by.is_some();
+        let part = || match is_group {
+            true => Part::Group(name.clone(), n),
+            false => Part::Rule(name.clone(), n),
+        };
+        let programs = |compiler: &mut Self| {
+            let validation = rule.expression.as_ref().filter(|_| rule.drift.is_none()).and_then(|source| {
+                compiler.program(format!("spec.rules[{n}].expression"), part(), source, Want::Bool)
+            });
+            let message_expression = rule.message_expression.as_ref().and_then(|source| {
+                compiler.program(format!("spec.rules[{n}].messageExpression"), part(), source, Want::String)
+            });
+            (validation, message_expression)
+        };
+        let (validation, message_expression) = match is_group {
+            true => self.with_group_names(programs),
+            false => programs(self),
+        };
         let wording = Wording {
             message: rule.message.as_deref().map(|text| one_line(text, MAX_MESSAGE_LEN).into()),
             expression: message_expression,
         };
+        // What only names groups is judged by the rule if it is said to be.
+        let names_groups = |selection: &Selection| {
+            let resource = rule.groups.as_ref().and_then(|groups| groups.resource.as_deref());
+            is_group && resource == Some(&*selection.name)
+        };
         let judged = |selection: &Selection| {
             let named = rule.resources.iter().any(|wanted| **wanted == *selection.name);
-            selection.is_judged() && (rule.resources.is_empty() || named)
+            let all = rule.resources.is_empty() && !names_groups(selection);
+            selection.is_judged() && (all || named)
         };
         let field = format!("spec.rules[{n}]");
         let kind = match (&rule.expression, &rule.drift) {
+            (Some(_), None) if is_group => {
+                let whole = validation.map(|validation| Expression { validation, wording });
+                self.group(n, rule, whole, selections)
+            }
             (Some(_), None) => {
                 let on: BTreeSet<_> = rule.operations().map(Into::into).collect();
                 let paths = self.patterns(&rule.paths, &format!("{field}.paths"), &name);

@@ -146,7 +146,13 @@ pub fn history(status: &MonitorPolicyStatus) -> History {
 
 /// The finding that a status lists; none when it lacks what identifies it.
 pub fn from_status(status: &FindingStatus) -> Option<Finding> {
-    let (key, object) = identity(&status.rule, &status.resource)?;
+    let (key, object) = match (&status.group, &status.resource) {
+        (Some(group), _) => {
+            (FindingKey::of_group(status.rule.as_str().into(), group), ObjectId::of_group(group))
+        }
+        (None, Some(resource)) => identity(&status.rule, resource)?,
+        (None, None) => return None,
+    };
     Some(Finding {
         key,
         severity: status.severity.into(),

@@ -87,7 +87,10 @@ async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
     let listed: Vec<_> = status
         .findings
         .iter()
-        .map(|f| (f.rule.as_str(), f.resource.kind.as_str(), f.resource.name.as_str(), f.message.as_str()))
+        .map(|f| {
+            let object = f.resource.as_ref().expect("an object");
+            (f.rule.as_str(), object.kind.as_str(), object.name.as_str(), f.message.as_str())
+        })
         .collect();
     // The worst first.
     assert_eq!(
@@ -248,7 +251,7 @@ spec:
     let found = |status: &MonitorPolicyStatus| status.summary.open_findings == 1;
     cluster.apply_yaml(&config_map("web", "mode", "fast")).await;
     let first = cluster.status_when("modes", "the finding is open", found).await;
-    assert_eq!(first.findings[0].resource.uid, uid_of(&cluster, "web").await);
+    assert_eq!(first.findings[0].resource.as_ref().expect("an object").uid, uid_of(&cluster, "web").await);
 
     cluster.kubectl(&["delete", "configmap", "web"]).await;
     let status = cluster
@@ -259,8 +262,11 @@ spec:
 
     cluster.apply_yaml(&config_map("web", "mode", "wild")).await;
     let second = cluster.status_when("modes", "the new one is a finding", found).await;
-    assert_eq!(second.findings[0].resource.uid, uid_of(&cluster, "web").await);
-    assert_ne!(second.findings[0].resource.uid, first.findings[0].resource.uid);
+    assert_eq!(second.findings[0].resource.as_ref().expect("an object").uid, uid_of(&cluster, "web").await);
+    assert_ne!(
+        second.findings[0].resource.as_ref().expect("an object").uid,
+        first.findings[0].resource.as_ref().expect("an object").uid
+    );
 
     // Too quick for a status in between: what counts is the new object, whatever the old one did.
     cluster.delete_yaml(&config_map("web", "mode", "wild")).await;
@@ -283,8 +289,8 @@ spec:
                 of.map(occurrences).collect::<Vec<_>>()
             };
             let told = [
-                about(&first.findings[0].resource.uid),
-                about(&second.findings[0].resource.uid),
+                about(&first.findings[0].resource.as_ref().expect("an object").uid),
+                about(&second.findings[0].resource.as_ref().expect("an object").uid),
                 about(&third),
             ];
             match told == [vec![1], vec![1], vec![]] {

@@ -37,9 +37,9 @@ async fn asked(operator: &Operator) -> (f64, f64) {
 }
 
 fn in_default(status: &MonitorPolicyStatus) -> Vec<String> {
-    let own =
-        status.findings.iter().filter(|finding| finding.resource.namespace.as_deref() == Some("default"));
-    own.map(|finding| finding.resource.name.clone()).filter(|name| name != "kube-root-ca.crt").collect()
+    let resources = status.findings.iter().filter_map(|finding| finding.resource.as_ref());
+    let own = resources.filter(|resource| resource.namespace.as_deref() == Some("default"));
+    own.map(|resource| resource.name.clone()).filter(|name| name != "kube-root-ca.crt").collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +102,7 @@ async fn of_objects_whose_names_are_read_only_metadata_is_asked_for() {
     map(&cluster, "another-long-name", "{}", "{x: z}").await;
     let both = |status: &MonitorPolicyStatus| in_default(status).len() == 2;
     let status = cluster.status_when("short", "the new one is found", both).await;
-    let kind = &status.findings[0].resource;
+    let kind = status.findings[0].resource.as_ref().expect("an object");
     assert_eq!(
         (kind.api_version.as_str(), kind.kind.as_str()),
         ("v1", "ConfigMap"),

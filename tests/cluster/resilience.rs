@@ -85,7 +85,8 @@ async fn a_killed_operator_goes_on_where_it_was() {
     operator.kill_hard();
 
     // While nobody looks: all that the status lists is mended, but for one that is deleted; another breaks.
-    let listed: Vec<String> = before.findings.iter().map(|f| f.resource.name.clone()).collect();
+    let listed: Vec<String> =
+        before.findings.iter().map(|f| f.resource.as_ref().expect("an object").name.clone()).collect();
     assert_eq!(listed.len(), MAX_LISTED_FINDINGS);
     let (deleted, mended) = listed.split_first().expect("not empty");
     cluster.put_maps(mended.iter().cloned(), "fine").await;
@@ -105,7 +106,7 @@ async fn a_killed_operator_goes_on_where_it_was() {
     let after = cluster.open("maps", 21).await;
     assert_eq!(after.findings_omitted, 1);
     for finding in &after.findings {
-        let name = &finding.resource.name;
+        let name = &finding.resource.as_ref().expect("an object").name;
         assert_eq!(Some(&finding.since), opened.get(name), "{name} opened when it did");
     }
     assert_eq!(changed_at(&after), ready_since, "the policy was ready all the time");

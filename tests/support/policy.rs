@@ -157,9 +157,10 @@ pub fn offenders(status: &MonitorPolicyStatus) -> BTreeSet<String> {
     status
         .findings
         .iter()
-        .map(|finding| match &finding.resource.namespace {
-            Some(namespace) => format!("{namespace}/{}", finding.resource.name),
-            None => finding.resource.name.clone(),
+        .filter_map(|finding| finding.resource.as_ref())
+        .map(|resource| match &resource.namespace {
+            Some(namespace) => format!("{namespace}/{}", resource.name),
+            None => resource.name.clone(),
         })
         .collect()
 }

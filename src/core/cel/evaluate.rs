@@ -16,7 +16,7 @@ use super::fault::Fault;
 use super::libraries::DeclaredOverload;
 use super::operators::{self, Arithmetic};
 use super::scope::Root;
-use super::value::{Key, Map, Value};
+use super::value::{Key, Map, Str, Value};
 use super::{MAX_POLICY_STEPS, MAX_STEPS};
 use crate::core::tree::Node;
 
@@ -79,6 +79,17 @@ impl<'a> Found<'a> {
     }
 }
 
+/// What the names in expressions stand for while a group of objects is judged.
+#[derive(Debug, Clone, Copy)]
+pub struct GroupInputs<'a> {
+    /// `objects`, in their order.
+    pub objects: &'a [&'a Node],
+    /// `group`.
+    pub group: &'a str,
+    /// `now`.
+    pub now: Timestamp,
+}
+
 /// [`Inputs`], and what of them has been looked at. Evaluates each variable at most once, and only if a program
 /// that is evaluated gets to read it.
 pub struct Bindings<'a> {
@@ -87,6 +98,8 @@ pub struct Bindings<'a> {
     lookups: Vec<Found<'a>>,
     /// For each variable that was evaluated: its value, or why it has none.
     variables: Vec<Option<Result<Value<'a>, EvalError>>>,
+    /// `objects` and `group`, while a group is judged.
+    group: Option<(Value<'a>, &'a str)>,
     /// What all evaluations together may still cost.
     left: u64,
 }
@@ -95,7 +108,14 @@ impl<'a> Bindings<'a> {
     /// Binds, and looks at nothing yet.
     pub fn new(inputs: Inputs<'a>) -> Self {
         let variables = vec![None; inputs.variables.len()];
-        Self { inputs, lookups: Vec::new(), variables, left: MAX_POLICY_STEPS }
+        Self { inputs, lookups: Vec::new(), variables, group: None, left: MAX_POLICY_STEPS }
+    }
+
+    /// Binds a group.
+    pub fn of_group(inputs: GroupInputs<'a>) -> Self {
+        let GroupInputs { objects, group, now } = inputs;
+        let objects = Value::list(objects.iter().map(|object| Value::from(*object)).collect());
+        Self { group: Some((objects, group)), ..Self::new(Inputs { now, ..Inputs::default() }) }
     }
 
     /// Binds what a lookup found. What was evaluated before does not change.
@@ -157,6 +177,10 @@ impl<'a> Bindings<'a> {
             Root::NamespaceObject => self.inputs.namespace_object,
             Root::Request => self.inputs.request,
             Root::Now => return Value::Timestamp(self.inputs.now.as_nanosecond()),
+            Root::Objects => return self.group.as_ref().map_or(Value::Null, |(objects, _)| objects.clone()),
+            Root::Group => {
+                return self.group.as_ref().map_or(Value::Null, |(_, key)| Value::Str(Str::Tree(key)));
+            }
         };
         node.map_or(Value::Null, Value::from)
     }

@@ -47,7 +47,7 @@ mod value;
 pub use compile::{Program, Want, Warning, check_types, compile};
 pub use error::{CompileError, EvalError, MAX_COMPILE_MESSAGE, MAX_EVAL_MESSAGE, Position, Text};
 pub use estimate::Sizes;
-pub use evaluate::{Bindings, Found, Inputs, Variable};
+pub use evaluate::{Bindings, Found, GroupInputs, Inputs, Variable};
 pub use libraries::reference;
 pub use reads::Reads;
 pub use references::{References, references};

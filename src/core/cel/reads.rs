@@ -37,6 +37,15 @@ impl Reads {
         self.lookups.get(&place).unwrap_or(&NOTHING)
     }
 
+    /// What is read of each object of `objects`.
+    pub fn of_members(&self) -> Paths {
+        match self.of(Root::Objects).items() {
+            Keep::Nothing => Paths::NONE,
+            Keep::Some(paths) => (**paths).clone(),
+            Keep::All => Paths::whole(),
+        }
+    }
+
     /// Reads what `other` reads, too.
     pub fn add(&mut self, other: &Reads) {
         self.roots.iter_mut().zip(&other.roots).for_each(|(mine, other)| mine.add(other));
@@ -444,7 +453,7 @@ fn is_plain(code: &Code) -> bool {
         | Code::Ordered(..)
         | Code::In { .. }
         | Code::Negate(_)
-        | Code::Root(Root::Now) => true,
+        | Code::Root(Root::Now | Root::Group) => true,
         Code::Call(call) => call.candidates.iter().all(|candidate| is_scalar(&candidate.signature.result)),
         _ => false,
     }

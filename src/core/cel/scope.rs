@@ -20,12 +20,30 @@ pub enum Root {
     Request,
     /// The time of judging, as a CEL timestamp.
     Now,
+    /// The objects of the group that is judged, in the order of kind, namespace and name.
+    Objects,
+    /// The key of the group that is judged.
+    Group,
 }
 
 impl Root {
     /// All of them.
-    pub const ALL: [Root; 5] =
+    pub const ALL: [Root; 7] = [
+        Root::Object,
+        Root::OldObject,
+        Root::NamespaceObject,
+        Root::Request,
+        Root::Now,
+        Root::Objects,
+        Root::Group,
+    ];
+    /// Those of expressions that are about one object.
+    pub const OF_OBJECT: [Root; 5] =
         [Root::Object, Root::OldObject, Root::NamespaceObject, Root::Request, Root::Now];
+    /// Those of expressions that say to which group an object belongs: a state, not a change.
+    pub const OF_KEY: [Root; 4] = [Root::Object, Root::NamespaceObject, Root::Request, Root::Now];
+    /// Those of expressions that are about a group of objects.
+    pub const OF_GROUP: [Root; 3] = [Root::Objects, Root::Group, Root::Now];
 
     /// As it is written in an expression.
     pub fn name(self) -> &'static str {
@@ -35,6 +53,8 @@ impl Root {
             Root::NamespaceObject => "namespaceObject",
             Root::Request => "request",
             Root::Now => "now",
+            Root::Objects => "objects",
+            Root::Group => "group",
         }
     }
 
@@ -99,6 +119,11 @@ impl Scope {
         let mut scope = Self::default();
         roots.iter().for_each(|root| scope.roots.insert(*root));
         scope
+    }
+
+    /// The same variables, and these roots.
+    pub fn with_roots(&self, roots: &[Root]) -> Self {
+        Self { roots: Self::new(roots).roots, ..self.clone() }
     }
 
     /// The same roots and no variables, for objects whose schema is known.
@@ -199,6 +224,8 @@ impl Scope {
             Root::NamespaceObject => NAMESPACE.clone(),
             Root::Request => REQUEST.clone(),
             Root::Now => Type::Timestamp,
+            Root::Objects => Type::list(self.object.clone().unwrap_or(Type::Dyn)),
+            Root::Group => Type::String,
         }
     }
 

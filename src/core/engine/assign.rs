@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::backlog::Work;
 use super::dependents::Dependents;
+use super::groups::PolicyGroups;
 use super::plan::{Plan, Views};
 use super::related::Affected;
 use super::watches::Watched;
@@ -91,6 +92,8 @@ impl Engine {
         for reader in readers {
             self.settle(&reader, &mut out);
         }
+        let policies: Vec<PolicyKey> = self.policies.keys().cloned().collect();
+        policies.iter().for_each(|policy| self.review_groups(policy, &mut out));
         out
     }
 
@@ -178,7 +181,7 @@ impl Engine {
                 role: selection.role,
                 views: match place {
                     Some(place) => [views.of(policy.decides_by_lookup(place))].into(),
-                    None => policy.rules.iter().map(|rule| views.of(policy.decides(rule))).collect(),
+                    None => policy.rules.iter().map(|rule| views.of(policy.decides(rule, index))).collect(),
                 },
                 by_labels: selection.reads_labels()
                     || (terms.select && selection.target.reads_labels())
@@ -216,6 +219,7 @@ impl Engine {
         if tracked.settled.insert(reader.selection.clone()) {
             let gone = tracked.ledger.settle(&reader.selection);
             out.extend(gone.into_iter().map(|t| (reader.policy.clone(), t)));
+            self.review_groups(&reader.policy, out);
         }
     }
 
@@ -236,6 +240,7 @@ impl Tracked {
             namespaces_since: 0,
             uses_namespace_object: false,
             uses_request: false,
+            groups: PolicyGroups::default(),
             judge_again: None,
             absent: HashSet::new(),
             sources: Vec::new(),
@@ -247,6 +252,7 @@ impl Tracked {
     }
 
     fn note_needs(&mut self, now: Timestamp) {
+        self.groups = PolicyGroups::new(&self.policy);
         self.needs_namespaces = self.policy.needs_namespaces();
         self.uses_namespace_object = self.policy.uses(Root::NamespaceObject);
         self.uses_request = self.policy.uses(Root::Request);
@@ -278,9 +284,9 @@ impl Tracked {
             feeds.remove(&id);
         }
         self.settled.remove(selection);
-        let index = self.policy.selections.iter().position(|known| known.name == *selection);
-        if index.is_some() {
-            self.dependents.forget_watch(index, id);
+        if let Some(at) = self.policy.selections.iter().position(|known| known.name == *selection) {
+            self.dependents.forget_watch(Some(at), id);
+            self.groups.lose((at, id));
         }
         if self.ledger.is_blank() {
             return;
@@ -297,6 +303,10 @@ fn drift_scope<'p>(policy: &'p CompiledPolicy, rule: &CompiledRule) -> Option<&'
 fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {
     let selection = policy.selections.iter().position(|selection| selection.name == key.selection);
     let rule = policy.rules.iter().find(|rule| rule.name == key.rule);
-    // Of a change rule nothing stands, and a change that it could not judge is not judged again.
-    selection.zip(rule).is_some_and(|(index, rule)| rule.judges(index) && rule.as_change().is_none())
+    if let Some(rule) = rule.filter(|_| key.group().is_some()) {
+        return rule.kind.is_none() || rule.as_group().is_some();
+    }
+    // Of one object nothing stands against a rule on groups; of a change rule nothing stands at all, and a change that it could not judge is not judged again.
+    let stands = |rule: &CompiledRule| rule.as_change().is_none() && rule.as_group().is_none();
+    selection.zip(rule).is_some_and(|(index, rule)| rule.judges(index) && stands(rule))
 }

@@ -57,8 +57,13 @@ impl Pass {
 }
 
 impl Engine {
-    /// Judges up to `limit` queued objects; returns what came of it. Call again while [`Engine::has_work`].
+    /// Judges up to `limit` queued objects, or groups that come to as many; returns what came of it. Call again while [`Engine::has_work`].
     pub fn work(&mut self, limit: usize, now: Timestamp) -> Outcome {
+        let groups = self.next_groups().cloned();
+        self.take_turns();
+        if let Some(policy) = groups {
+            return self.judge_groups(&policy, limit, now);
+        }
         let mut out = Vec::new();
         let mut work = match self.work.pop_front() {
             Some(Work::Pass(pass)) => pass,
@@ -91,24 +96,27 @@ impl Engine {
         out
     }
 
-    /// Whether objects are queued to be judged again.
+    /// Whether objects or groups are queued to be judged.
     pub fn has_work(&self) -> bool {
-        !self.work.is_empty()
+        !self.work.is_empty() || self.has_groups()
     }
 
     /// The policy that [`Engine::work`] turns to next.
     pub fn next_work(&self) -> Option<PolicyKey> {
-        self.work.front().map(|work| work.policy().clone())
+        let groups = self.next_groups().cloned();
+        groups.or_else(|| self.work.front().map(|work| work.policy().clone()))
     }
 
     /// Queues what the passing of time may have changed.
     pub fn tick(&mut self, now: Timestamp) {
+        self.groups_due(now);
         let due: Vec<Reader> = self
             .policies
             .iter_mut()
             .filter(|(_, tracked)| tracked.judge_again.is_some_and(|at| at <= now))
             .flat_map(|(key, tracked)| {
                 tracked.judge_again = Some(now.saturating_add(NOW_INTERVAL).unwrap_or(Timestamp::MAX));
+                tracked.groups.queue_all();
                 tracked.readers(key)
             })
             .collect();
@@ -116,6 +124,7 @@ impl Engine {
             for watch in self.feeds(&reader) {
                 self.queue(reader.clone(), watch, None);
             }
+            self.wake_groups(&reader.policy);
         }
     }
 

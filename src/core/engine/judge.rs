@@ -15,7 +15,7 @@ use crate::core::finding::{FindingKey, ObjectId, Resolution};
 use crate::core::lookup::{Arena, Related};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{self, CompiledRule, DriftVerdict, Operation, RuleKind, Verdict, error_text};
+use crate::core::rules::{self, CompiledRule, DriftVerdict, Operation, Place, RuleKind, Verdict, error_text};
 use crate::core::schema::Schema;
 use crate::core::tree::Node;
 
@@ -43,6 +43,8 @@ pub enum Judgement {
     Skipped(Arc<str>),
     /// There are no params for it.
     NoParams,
+    /// It is one of a group, names one, or neither; groups are judged when all objects are known.
+    Placed(Place),
     /// Nothing can be said: the rule does not compile at present, or its baseline or what it looks up is not known.
     NotInForce,
 }
@@ -56,7 +58,7 @@ pub fn judge(
     facts: Facts<'_>,
     mut each: impl FnMut(&CompiledRule, Judgement),
 ) {
-    let rules = policy.rules.iter().filter(|rule| rule.judges(index) && rule.as_change().is_none());
+    let rules = policy.rules.iter().filter(|rule| rule.concerns(index) && rule.as_change().is_none());
     let _ = ask(policy, rules, object, facts, |rule, admission, asked| {
         let case = rules::Case {
             object,
@@ -71,6 +73,12 @@ pub fn judge(
             (None | Some(RuleKind::Change(_)), _) | (_, Admission::NotKnown) => Judgement::NotInForce,
             (_, Admission::Skipped(condition)) => Judgement::Skipped(condition.clone()),
             (_, Admission::Failed(error)) => Judgement::Judged(Verdict::Error(error.clone())),
+            (Some(RuleKind::Group(group)), Admission::Judged) => {
+                match group.place(rule.judges(index), group.expects(index), &mut asked.bindings) {
+                    Ok(place) => Judgement::Placed(place),
+                    Err(text) => Judgement::Judged(Verdict::Error(text)),
+                }
+            }
             (Some(RuleKind::State(state)), Admission::Judged) => match asked.state(rule, state) {
                 Some(verdict) => Judgement::Judged(verdict),
                 None => Judgement::NoParams,
@@ -151,7 +159,7 @@ impl Engine {
             Case::Changed(comparison) => (Some(comparison.before), Some(comparison)),
         };
         let asked = |(rule, view): &(&CompiledRule, &usize)| {
-            rule.judges(plan.index)
+            rule.concerns(plan.index)
                 && rule.as_change().is_none()
                 && comparison.is_none_or(|comparison| comparison.differs(**view))
         };
@@ -169,7 +177,9 @@ impl Engine {
         if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
             tracked.unjoin(plan.index, watch, object);
+            tracked.groups.remove(object.id(), (plan.index, watch));
             note_errors(tracked, &mut self.erring, plan);
+            self.wake_groups(&reader.policy);
             return;
         }
         let namespace_object =
@@ -181,12 +191,35 @@ impl Engine {
         let facts = Facts { namespace_object, resource, schema, now, related: &related };
         self.judged += 1;
         let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
+        let (groups, by) = (&mut tracked.groups, (plan.index, watch));
         let mut key = FindingKey { rule: "".into(), selection: reader.selection.clone(), uid: uid.clone() };
         let (queries, admitted) = ask(policy, rules, object, facts, |rule, admission, asked| {
             key.rule = rule.name.clone();
+            if let Some(group) = rule.as_group() {
+                let placed = match admission {
+                    Admission::NotKnown => return,
+                    Admission::Skipped(_) => Ok(Place::default()),
+                    Admission::Failed(error) => Err(error.clone()),
+                    Admission::Judged => {
+                        group.place(rule.judges(plan.index), group.expects(plan.index), &mut asked.bindings)
+                    }
+                };
+                // What it is to a group stands in no finding of its own, and why that is not known does.
+                let transition = match &placed {
+                    Ok(_) => ledger.forget(&key, Resolution::NotSelected),
+                    Err(error) => {
+                        ledger.enter(&key, rule.severity, object.id(), Verdict::Error(error.clone()), now)
+                    }
+                };
+                out.extend(transition.map(|t| (reader.policy.clone(), t)));
+                groups.place(rule, object.id(), by, &placed.unwrap_or_default());
+                return;
+            }
             let verdict = match (&rule.kind, admission) {
                 // What was found before stays until the rule can be judged again.
-                (None | Some(RuleKind::Change(_)), _) | (_, Admission::NotKnown) => DriftVerdict::Wait,
+                (None | Some(RuleKind::Change(_) | RuleKind::Group(_)), _) | (_, Admission::NotKnown) => {
+                    DriftVerdict::Wait
+                }
                 (_, Admission::Skipped(_)) => {
                     let skipped = ledger.forget(&key, Resolution::NotSelected);
                     out.extend(skipped.map(|t| (reader.policy.clone(), t)));
@@ -238,6 +271,9 @@ impl Engine {
             tracked.note_queries(subject, queries, admitted);
         }
         note_errors(tracked, &mut self.erring, plan);
+        if !tracked.groups.is_empty() {
+            self.wake_groups(&reader.policy);
+        }
     }
 }
 

@@ -44,10 +44,13 @@ pub(super) struct Watched {
     /// The same of the last complete list, and so of all objects.
     pub(super) generation: u32,
     pub(super) synced: bool,
+    /// Whether a list is being read: some of the objects are as it says, and others as they were before.
+    pub(super) in_list: bool,
 }
 
 impl Watched {
     pub(super) fn begin_list(&mut self) {
+        self.in_list = true;
         self.pass = self.pass.wrapping_add(1);
         self.listing = u32::MAX;
     }
@@ -55,6 +58,7 @@ impl Watched {
     /// What the list no longer has.
     pub(super) fn end_list(&mut self) -> Vec<ObjectKey> {
         self.synced = true;
+        self.in_list = false;
         self.generation = self.listing;
         self.objects.not_seen_in(self.pass)
     }

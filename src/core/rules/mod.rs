@@ -6,6 +6,7 @@
 mod change;
 mod drift;
 mod expression;
+mod group;
 mod keys;
 mod wording;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use change::{Change, Operation};
 pub use drift::{Baseline, Case, Drift, DriftVerdict, Drifted};
 pub use expression::Expression;
+pub use group::{Expected, Group, MAX_GROUP_KEY, Place};
 pub use wording::Wording;
 
 use super::cel::Program;
@@ -73,6 +75,8 @@ pub enum RuleKind {
     Change(Change),
     /// Fields that must stay as they are: a finding stands until they are back.
     Drift(Drift),
+    /// A state of groups of objects: a finding stands for each group in which it does not hold.
+    Group(Box<Group>),
 }
 
 impl CompiledRule {
@@ -87,6 +91,19 @@ impl CompiledRule {
             Some(RuleKind::Change(change)) => Some(change),
             _ => None,
         }
+    }
+
+    /// The rule on groups, when it is one that is in force.
+    pub fn as_group(&self) -> Option<&Group> {
+        match &self.kind {
+            Some(RuleKind::Group(group)) => Some(group),
+            _ => None,
+        }
+    }
+
+    /// Whether it has to be told of objects of this selection: it judges them, or they name groups that it expects.
+    pub fn concerns(&self, selection: usize) -> bool {
+        self.judges(selection) || self.as_group().is_some_and(|group| group.expects(selection))
     }
 
     /// Whether it needs to know who changed which field.
@@ -116,6 +133,7 @@ impl CompiledRule {
             RuleKind::State(rule) => &rule.wording,
             RuleKind::Change(rule) => &rule.wording,
             RuleKind::Drift(rule) => &rule.wording,
+            RuleKind::Group(rule) => &rule.whole.wording,
         })
     }
 
@@ -124,9 +142,17 @@ impl CompiledRule {
         let validation = match &self.kind {
             Some(RuleKind::State(rule)) => Some(&rule.validation),
             Some(RuleKind::Change(rule)) => Some(&rule.validation),
+            Some(RuleKind::Group(rule)) => Some(&rule.whole.validation),
             None | Some(RuleKind::Drift(_)) => None,
         };
-        validation.into_iter().chain(self.wording().and_then(|wording| wording.expression.as_ref()))
+        let keys = self.as_group().into_iter().flat_map(|group| {
+            let named = match &group.expected {
+                Expected::Named { by, .. } => Some(by),
+                Expected::None | Expected::Values(_) => None,
+            };
+            std::iter::once(&group.by).chain(named)
+        });
+        keys.chain(validation).chain(self.wording().and_then(|wording| wording.expression.as_ref()))
     }
 }
 

@@ -172,6 +172,8 @@ fn rule(n: usize, validation: Validation, on: Vec<Operation>) -> PolicyRule {
         on,
         unquoted_on: Vec::new(),
         paths: Vec::new(),
+        group_by: None,
+        groups: None,
         expression: Some(validation.expression),
         drift: None,
         message: validation.message,

@@ -32,6 +32,7 @@ const POLICY: &str = "polywatch.dev/policy";
 const POLICY_UID: &str = "polywatch.dev/policy-uid";
 const RULE: &str = "polywatch.dev/rule";
 const SELECTION: &str = "polywatch.dev/resource";
+const GROUP: &str = "polywatch.dev/group";
 const SEVERITY: &str = "polywatch.dev/severity";
 const SINCE: &str = "polywatch.dev/since";
 const FIELDS: &str = "polywatch.dev/fields";
@@ -144,10 +145,14 @@ pub fn on_policy(
     instance: &str,
     now: Timestamp,
 ) -> Event {
-    let suffix = format!(" ({}, rule {}, {})", finding.object, finding.key.rule, finding.severity.as_str());
+    let suffix = on_policy_suffix(finding);
     let note = note(reason, finding, &suffix);
     let mut event = event(subject, reason, Some(finding), policy_reference(subject), note, instance, now);
-    event.related = Some(reference(&finding.object));
+    match finding.key.group() {
+        None => event.related = Some(reference(&finding.object)),
+        // There is no other Event that a later process could read.
+        Some(_) => event.metadata.annotations = Some(annotations(subject, finding)),
+    }
     event
 }
 
@@ -192,7 +197,7 @@ pub fn last_time(event: &Event) -> Option<Timestamp> {
     again.or_else(|| event.event_time.as_ref().map(|time| time.0))
 }
 
-/// Reads an Event on an object back; nothing for Events of another shape.
+/// Reads an Event on an object, or on the policy for a group, back; nothing for Events of another shape.
 pub fn parse(event: &Event) -> Option<Told> {
     let annotations = event.metadata.annotations.as_ref()?;
     let text = |key: &str| annotations.get(key).map(|text| Arc::<str>::from(text.as_str()));
@@ -205,12 +210,19 @@ pub fn parse(event: &Event) -> Option<Told> {
     let severity =
         Severity::ALL.into_iter().find(|s| annotations.get(SEVERITY).is_some_and(|t| t == s.as_str()))?;
     let subject = Subject { name: PolicyKey(text(POLICY)?), uid: text(POLICY_UID)?, exists: true };
-    let object = ObjectId {
-        api_version: regarding.api_version.as_deref()?.into(),
-        kind: regarding.kind.as_deref()?.into(),
-        namespace: regarding.namespace.as_deref().filter(|n| !n.is_empty()).map(Into::into),
-        name: regarding.name.as_deref()?.into(),
-        uid: regarding.uid.as_deref()?.into(),
+    let group = annotations.get(GROUP);
+    let named = |regarding: &ObjectReference| {
+        Some(ObjectId {
+            api_version: regarding.api_version.as_deref()?.into(),
+            kind: regarding.kind.as_deref()?.into(),
+            namespace: regarding.namespace.as_deref().filter(|n| !n.is_empty()).map(Into::into),
+            name: regarding.name.as_deref()?.into(),
+            uid: regarding.uid.as_deref()?.into(),
+        })
+    };
+    let object = match group {
+        Some(key) => ObjectId::of_group(key),
+        None => named(regarding)?,
     };
     let mut finding = Finding {
         key: FindingKey { rule: text(RULE)?, selection: text(SELECTION)?, uid: object.uid.clone() },
@@ -222,7 +234,8 @@ pub fn parse(event: &Event) -> Option<Told> {
         since: annotations.get(SINCE)?.parse().ok()?,
     };
     let note = event.note.as_deref().unwrap_or_default();
-    finding.message = note.strip_suffix(&suffix(&subject, &finding)).unwrap_or(note).into();
+    let suffix = if group.is_some() { on_policy_suffix(&finding) } else { suffix(&subject, &finding) };
+    finding.message = note.strip_suffix(&suffix).unwrap_or(note).into();
     let at = last_time(event)?;
     Some(Told { policy: subject.name, policy_uid: subject.uid, finding, opened, at })
 }
@@ -276,6 +289,10 @@ fn suffix(subject: &Subject, finding: &Finding) -> String {
     format!(" (policy {}, rule {}, {})", subject.name, finding.key.rule, finding.severity.as_str())
 }
 
+fn on_policy_suffix(finding: &Finding) -> String {
+    format!(" ({}, rule {}, {})", finding.object, finding.key.rule, finding.severity.as_str())
+}
+
 /// The fields of an annotation; none when it is not there or of another shape.
 fn fields(annotation: Option<&str>) -> Fields {
     let listed: Vec<FieldStatus> =
@@ -317,7 +334,8 @@ fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String>
     ];
     let chain = record_chain::listed(&finding.chain);
     let chain = (!chain.is_empty()).then(|| serde_json::to_string(&chain).unwrap_or_default());
-    let all = always.into_iter().chain(fields.map(|fields| (FIELDS, fields)));
+    let group = finding.key.group().map(|key| (GROUP, key.to_owned()));
+    let all = always.into_iter().chain(group).chain(fields.map(|fields| (FIELDS, fields)));
     let all = all.chain(chain.map(|chain| (CHAIN, chain)));
     all.map(|(key, value)| (key.to_owned(), value)).collect()
 }

@@ -38,8 +38,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Tells of one finding or occurrence, on its object, if that is there, and, while it exists, on the policy, and
-    /// on those objects of its chain that failed.
+    /// Tells of one finding or occurrence, on its object, if that is there and no group, while it exists on the policy,
+    /// and on those objects of its chain that failed.
     /// Returns the Events written.
     pub async fn tell(&self, subject: &Subject, owed: &Owed) -> Result<u64, WriteError> {
         let Owed { reason, finding, occurrence } = owed;
@@ -47,6 +47,13 @@ impl Writer {
         // What an Event says since before the finding opened was said of an earlier time.
         let news = (reason != Reason::FindingResolved).then_some(finding.since);
         if occurrence.as_ref().is_some_and(|occurrence| occurrence.operation == Operation::Delete) {
+            return self.write(format::on_policy(subject, reason, finding, &self.instance, now), news).await;
+        }
+        if finding.key.group().is_some() {
+            // Of a policy that is gone nobody reads Events, and a group has none of its own.
+            if !subject.exists {
+                return Ok(0);
+            }
             return self.write(format::on_policy(subject, reason, finding, &self.instance, now), news).await;
         }
         let on_object =

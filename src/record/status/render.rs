@@ -171,7 +171,8 @@ fn finding(finding: &Finding) -> FindingStatus {
     FindingStatus {
         rule: finding.key.rule.to_string(),
         severity: finding.severity.into(),
-        resource: resource(finding),
+        resource: finding.key.group().is_none().then(|| resource(finding)),
+        group: finding.key.group().map(str::to_owned),
         message: finding.message.to_string(),
         since: second(finding.since),
         fields: fields::listed(&finding.fields),

@@ -67,7 +67,7 @@ pub(super) fn now() -> Timestamp {
 }
 
 pub(super) fn scope() -> Scope {
-    Scope::new(&Root::ALL)
+    Scope::new(&Root::OF_OBJECT)
 }
 
 pub(super) fn rule(source: &str) -> Program {

@@ -5,6 +5,7 @@ mod changes;
 mod cluster;
 mod drift;
 mod findings;
+mod groups;
 mod lists;
 mod lookups;
 mod namespaces;

@@ -227,6 +227,13 @@ proptest! {
             }
         }
         let opened = on_object(&subject(&policy), Reason::FindingOpened, &finding, &instance, at(500));
+        // A group has no object that an Event could be on.
+        let mut group = finding.clone();
+        (group.key, group.object) = (FindingKey::of_group("r".into(), &object), ObjectId::of_group(&object));
+        let on_group = on_policy(&subject(&policy), Reason::FindingOpened, &group, &instance, at(500));
+        prop_assert_eq!(&on_group.related, &None);
+        prop_assert!(on_group.note.as_ref().is_some_and(|note| note.len() <= MAX_NOTE_LEN));
+        prop_assert_eq!(parse(&on_group).map(|told| told.finding), Some(group));
         let mut long = finding.clone();
         long.message = message.repeat(5).into();
         let note = on_object(&subject(&policy), Reason::FindingOpened, &long, "i", at(500)).note;

@@ -164,8 +164,9 @@ fn open_findings_are_counted_by_severity_and_the_list_says_what_it_omits() {
     let first = &status.findings[0];
     assert_eq!((first.rule.as_str(), first.message.as_str()), ("limits", "no limits"));
     assert_eq!(first.since, "2024-05-01T12:00:00Z", "whole seconds");
-    assert_eq!(first.resource.selected_by.as_deref(), Some("pods"));
-    assert_eq!(first.resource.uid.as_deref(), Some("a"));
+    let resource = first.resource.as_ref().expect("an object");
+    assert_eq!(resource.selected_by.as_deref(), Some("pods"));
+    assert_eq!(resource.uid.as_deref(), Some("a"));
 }
 
 #[test]

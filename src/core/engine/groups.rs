@@ -1,0 +1,246 @@
+//! Rules on groups: objects come to groups and leave them with each event, and the groups that changed are judged in
+//! slices, when all their objects are known.
+//!
+//! A group is not judged while a selection of its rule is incomplete, a list of it is being read or its objects are
+//! queued to be judged again: it would be one that never was. One of more than [`AT_ONCE`] members, all of which have
+//! to be read, waits for its time ([`pace`]).
+
+mod pace;
+mod rule;
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use self::pace::Pace;
+use self::rule::RuleGroups;
+pub(super) use self::rule::Witness;
+use super::backlog::Work;
+use super::watches::Watches;
+use super::{Engine, Outcome, Tracked};
+use crate::core::cel::{Bindings, GroupInputs};
+use crate::core::finding::{FindingKey, ObjectId, PolicyKey, Resolution};
+use crate::core::members::Member;
+use crate::core::policy::CompiledPolicy;
+use crate::core::project::ProjectedObject;
+use crate::core::rules::{CompiledRule, Place};
+
+/// Most members of a group that are read again whenever one of them changes.
+pub const AT_ONCE: usize = 256;
+
+/// Groups that wait, of all policies.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    /// Policies with groups to judge.
+    ready: VecDeque<PolicyKey>,
+    /// Large groups that changed, the first to change first: policy, rule, key.
+    waiting: VecDeque<(PolicyKey, usize, Arc<str>)>,
+    pace: Pace,
+    /// Whether it is the turn of groups, when objects are to be judged as well.
+    turn: bool,
+}
+
+impl Groups {
+    fn next_deadline(&self) -> Option<Timestamp> {
+        (!self.waiting.is_empty()).then(|| self.pace.free_at())
+    }
+
+    fn wake(&mut self, policy: &PolicyKey) {
+        if !self.ready.contains(policy) {
+            self.ready.push_back(policy.clone());
+        }
+    }
+}
+
+/// The groups of one policy.
+#[derive(Debug, Default)]
+pub(super) struct PolicyGroups {
+    /// Each with the position of its rule in the policy.
+    rules: Vec<(usize, RuleGroups)>,
+    /// Whether a list is being read that may change them.
+    held: bool,
+}
+
+impl PolicyGroups {
+    pub(super) fn new(policy: &CompiledPolicy) -> Self {
+        let of = |(n, rule): (usize, &CompiledRule)| {
+            rule.as_group().map(|group| (n, RuleGroups::new(rule.name.clone(), group)))
+        };
+        Self { rules: policy.rules.iter().enumerate().filter_map(of).collect(), held: false }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    fn of(&mut self, rule: usize) -> Option<&mut RuleGroups> {
+        self.rules.iter_mut().find(|(n, _)| *n == rule).map(|(_, groups)| groups)
+    }
+
+    /// What an object is to the groups of a rule, for one of those who see it.
+    pub(super) fn place(&mut self, rule: &CompiledRule, object: &ObjectId, by: Witness, place: &Place) {
+        if let Some((_, groups)) = self.rules.iter_mut().find(|(_, groups)| groups.name == rule.name) {
+            let member = Member::of(object);
+            groups.place(&member, by, place.member_of.as_ref());
+            groups.naming(&member, by, place.expects.as_ref());
+        }
+    }
+
+    /// An object is nothing to the groups of any rule any more, for one of those who saw it.
+    pub(super) fn remove(&mut self, object: &ObjectId, by: Witness) {
+        if self.is_empty() {
+            return;
+        }
+        let member = Member::of(object);
+        for (_, groups) in &mut self.rules {
+            groups.place(&member, by, None);
+            groups.naming(&member, by, None);
+        }
+    }
+
+    /// One of those who see objects sees none any more.
+    pub(super) fn lose(&mut self, by: Witness) {
+        self.rules.iter_mut().for_each(|(_, groups)| groups.lose(by));
+    }
+
+    /// All groups are to be judged, because of the time.
+    pub(super) fn queue_all(&mut self) {
+        self.rules.iter_mut().for_each(|(_, groups)| groups.queue_all());
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.held && self.rules.iter().any(|(_, groups)| groups.is_ready())
+    }
+}
+
+impl Engine {
+    /// Queues the groups of a policy that changed, if they may be judged.
+    pub(super) fn wake_groups(&mut self, policy: &PolicyKey) {
+        if self.policies.get(policy).is_some_and(|tracked| tracked.groups.is_ready()) {
+            self.groups.wake(policy);
+        }
+    }
+
+    /// Looks again which groups of a policy may be judged: a list began or ended, or a selection was completed.
+    pub(super) fn review_groups(&mut self, policy: &PolicyKey, out: &mut Outcome) {
+        if let Some(tracked) = self.policies.get_mut(policy) {
+            review(policy, tracked, &self.watches, out);
+            self.wake_groups(policy);
+        }
+    }
+
+    /// Lets go of the large groups whose time has come.
+    pub(super) fn groups_due(&mut self, now: Timestamp) {
+        while let Some((policy, rule, key)) = self.groups.waiting.pop_front() {
+            let groups = self.policies.get_mut(&policy).and_then(|tracked| tracked.groups.of(rule));
+            let waiting = groups.and_then(|groups| groups.waiting(&key).map(|members| (groups, members)));
+            let Some((groups, members)) = waiting else { continue };
+            if !self.groups.pace.take(members, now) {
+                self.groups.waiting.push_front((policy, rule, key));
+                return;
+            }
+            groups.release(&key);
+            self.wake_groups(&policy);
+        }
+    }
+
+    /// When the next of the groups that wait for their time may be judged; none while none waits.
+    pub fn next_group_deadline(&self) -> Option<Timestamp> {
+        self.groups.next_deadline()
+    }
+
+    /// Whether groups are queued to be judged.
+    pub(super) fn has_groups(&self) -> bool {
+        !self.groups.ready.is_empty()
+    }
+
+    /// The policy whose groups are to be judged next; none when it is the turn of objects.
+    pub(super) fn next_groups(&self) -> Option<&PolicyKey> {
+        if self.work.is_empty() {
+            return self.groups.ready.front();
+        }
+        if !self.groups.turn || self.groups.ready.is_empty() {
+            return None;
+        }
+        let pending: HashSet<&PolicyKey> = self.work.iter().map(Work::policy).collect();
+        self.groups.ready.iter().find(|policy| !pending.contains(policy))
+    }
+
+    /// Gives the turn to the other kind of work.
+    pub(super) fn take_turns(&mut self) {
+        self.groups.turn = !self.groups.turn;
+    }
+
+    /// Judges groups of a policy, as many as come to `limit` members that are read.
+    pub(super) fn judge_groups(&mut self, policy: &PolicyKey, limit: usize, now: Timestamp) -> Outcome {
+        let mut out = Vec::new();
+        self.groups.ready.retain(|ready| ready != policy);
+        let Some(tracked) = self.policies.get_mut(policy) else {
+            return out;
+        };
+        let mut read = 0;
+        while read < limit && tracked.groups.is_ready() {
+            for (n, groups) in &mut tracked.groups.rules {
+                let Some(key) = groups.next() else { continue };
+                let Some(rule) = tracked.policy.rules.get(*n) else { continue };
+                let (Some(state), Some(asked)) = (groups.get(&key), rule.as_group()) else { continue };
+                let finding = FindingKey::of_group(rule.name.clone(), &key);
+                if state.is_gone() {
+                    groups.remove(&key);
+                    let gone = tracked.ledger.forget(&finding, Resolution::ObjectGone);
+                    out.extend(gone.map(|transition| (policy.clone(), transition)));
+                    read += 1;
+                    continue;
+                }
+                let members = state.len();
+                if members > AT_ONCE && !state.is_free() && !self.groups.pace.take(members, now) {
+                    groups.wait(&key);
+                    self.groups.waiting.push_back((policy.clone(), *n, key));
+                    continue;
+                }
+                read += members.max(1);
+                let objects: Vec<ProjectedObject> = state
+                    .members()
+                    .filter_map(|(member, watch)| self.watches.by_id.get(&watch)?.objects.get(&member.key()))
+                    .collect();
+                let objects: Vec<_> = objects.iter().map(ProjectedObject::root).collect();
+                let mut bindings = Bindings::of_group(GroupInputs { objects: &objects, group: &key, now });
+                let verdict = asked.judge(&rule.name, &mut bindings);
+                groups.begin(&key);
+                let object = ObjectId::of_group(&key);
+                let transition = tracked.ledger.enter(&finding, rule.severity, &object, verdict, now);
+                out.extend(transition.map(|transition| (policy.clone(), transition)));
+            }
+        }
+        if tracked.ledger.take_errors_changed() {
+            self.erring.insert(policy.clone());
+        }
+        self.wake_groups(policy);
+        out
+    }
+}
+
+/// Finds out which rules on groups know all their objects. What an earlier process or an earlier form of the rule
+/// left open of groups that are not there is resolved then.
+pub(super) fn review(policy: &PolicyKey, tracked: &mut Tracked, watches: &Watches, out: &mut Outcome) {
+    let Tracked { policy: compiled, ledger, settled, feeds, groups, .. } = tracked;
+    if groups.is_empty() {
+        return;
+    }
+    let listing = |id| watches.by_id.get(id).is_some_and(|watch| watch.in_list);
+    groups.held = feeds.values().flatten().any(listing);
+    for (n, groups) in &mut groups.rules {
+        let Some(rule) = compiled.rules.get(*n) else { continue };
+        let mut concerned = compiled.selections.iter().enumerate().filter(|(at, _)| rule.concerns(*at));
+        let complete = concerned.all(|(_, selection)| settled.contains(&selection.name));
+        if complete && !groups.complete {
+            let known = |key: &FindingKey| {
+                key.rule != rule.name || key.group().is_none_or(|group| groups.contains(group))
+            };
+            let stale = ledger.retain(known, Resolution::NotSeen);
+            out.extend(stale.into_iter().map(|transition| (policy.clone(), transition)));
+        }
+        groups.complete = complete;
+    }
+}

@@ -1,0 +1,235 @@
+//! The groups of one rule: which objects belong to which, which groups are expected, and which are to be judged.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::core::event::WatchId;
+use crate::core::members::Member;
+use crate::core::rules::{Expected, Group};
+
+/// Who says what an object is to the groups: a selection, by its position in the policy, and the watch that feeds it.
+pub(in crate::core::engine) type Witness = (usize, WatchId);
+
+/// The key that a witness says.
+#[derive(Debug, Clone, PartialEq)]
+struct Said {
+    by: Witness,
+    key: Arc<str>,
+}
+
+/// Whether a group is to be judged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Due {
+    #[default]
+    No,
+    /// It is in the queue.
+    Queued,
+    /// It is large, and waits for its time.
+    Waiting,
+    /// It is in the queue, and its time has come.
+    Released,
+}
+
+/// One group.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Its members, each with the watch that its state is read from.
+    members: BTreeMap<Member, WatchId>,
+    /// How many say that it is expected.
+    expected: usize,
+    due: Due,
+    /// Whether it was judged before, so that there is a verdict to go by while it waits.
+    judged: bool,
+}
+
+impl State {
+    pub(super) fn members(&self) -> impl Iterator<Item = (&Member, WatchId)> {
+        self.members.iter().map(|(member, watch)| (member, *watch))
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether it is there no longer.
+    pub(super) fn is_gone(&self) -> bool {
+        self.members.is_empty() && self.expected == 0
+    }
+
+    /// Whether it need not wait for its time: it has come, or nothing is known of the group yet.
+    pub(super) fn is_free(&self) -> bool {
+        self.due == Due::Released || !self.judged
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(in crate::core::engine) struct RuleGroups {
+    /// Name of the rule.
+    pub(super) name: Arc<str>,
+    groups: BTreeMap<Arc<str>, State>,
+    /// What each object belongs to. The first of those who see it decides; it counts once.
+    members: HashMap<Member, Vec<Said>>,
+    /// What each object names as expected.
+    naming: HashMap<Member, Vec<Said>>,
+    /// Groups to judge, the first to change first.
+    queue: VecDeque<Arc<str>>,
+    /// Whether all objects are known, so that groups may be judged.
+    pub(super) complete: bool,
+}
+
+impl RuleGroups {
+    pub(super) fn new(name: Arc<str>, rule: &Group) -> Self {
+        let mut groups = Self {
+            name,
+            groups: BTreeMap::new(),
+            members: HashMap::new(),
+            naming: HashMap::new(),
+            queue: VecDeque::new(),
+            complete: false,
+        };
+        if let Expected::Values(keys) = &rule.expected {
+            keys.iter().for_each(|key| groups.expect(key, true));
+        }
+        groups
+    }
+
+    /// An object is, for one of those who see it, a member of the group with this key; of none when there is none.
+    pub(super) fn place(&mut self, member: &Member, by: Witness, key: Option<&Arc<str>>) {
+        let (before, after) = say(&mut self.members, member, by, key);
+        if let Some(Said { key, .. }) = &before
+            && after.as_ref().is_none_or(|after| after.key != *key)
+        {
+            self.change(key, |group| group.members.remove(member).is_some());
+        }
+        if let Some(Said { by: first, key }) = after {
+            // What another one sees first is not touched by what this one says.
+            if first == by || before.is_none_or(|before| before.by != first) {
+                self.change(&key, |group| {
+                    group.members.insert(member.clone(), first.1);
+                    true
+                });
+            }
+        }
+    }
+
+    /// An object names, for one of those who see it, the group with this key as expected.
+    pub(super) fn naming(&mut self, member: &Member, by: Witness, key: Option<&Arc<str>>) {
+        let (before, after) = say(&mut self.naming, member, by, key);
+        let (before, after) = (before.map(|said| said.key), after.map(|said| said.key));
+        if before != after {
+            after.iter().for_each(|key| self.expect(key, true));
+            before.iter().for_each(|key| self.expect(key, false));
+        }
+    }
+
+    /// One of those who see objects sees none any more.
+    pub(super) fn lose(&mut self, by: Witness) {
+        let of = |said: &HashMap<Member, Vec<Said>>| -> Vec<Member> {
+            let seen = said.iter().filter(|(_, said)| said.iter().any(|said| said.by == by));
+            seen.map(|(member, _)| member.clone()).collect()
+        };
+        let (members, naming) = (of(&self.members), of(&self.naming));
+        members.iter().for_each(|member| self.place(member, by, None));
+        naming.iter().for_each(|member| self.naming(member, by, None));
+    }
+
+    fn expect(&mut self, key: &Arc<str>, is_expected: bool) {
+        self.change(key, |group| {
+            group.expected = if is_expected { group.expected + 1 } else { group.expected.saturating_sub(1) };
+            true
+        });
+    }
+
+    /// Changes a group; if `change` says that it did, the group is to be judged.
+    fn change(&mut self, key: &Arc<str>, change: impl FnOnce(&mut State) -> bool) {
+        let group = self.groups.entry(key.clone()).or_default();
+        if change(group) && group.due == Due::No {
+            group.due = Due::Queued;
+            self.queue.push_back(key.clone());
+        }
+    }
+
+    /// All groups are to be judged.
+    pub(super) fn queue_all(&mut self) {
+        let keys: Vec<Arc<str>> = self.groups.keys().cloned().collect();
+        keys.iter().for_each(|key| self.change(key, |_| true));
+    }
+
+    /// Whether a group may be judged now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.complete && !self.queue.is_empty()
+    }
+
+    /// The next group to judge.
+    pub(super) fn next(&mut self) -> Option<Arc<str>> {
+        if self.complete { self.queue.pop_front() } else { None }
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&State> {
+        self.groups.get(key)
+    }
+
+    /// It has to wait for its time.
+    pub(super) fn wait(&mut self, key: &str) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.due = Due::Waiting;
+        }
+    }
+
+    /// How many members a group has, when it is one that waits for its time.
+    pub(super) fn waiting(&self, key: &str) -> Option<usize> {
+        self.groups.get(key).filter(|group| group.due == Due::Waiting).map(State::len)
+    }
+
+    /// Its time has come.
+    pub(super) fn release(&mut self, key: &Arc<str>) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.due = Due::Released;
+            self.queue.push_back(key.clone());
+        }
+    }
+
+    /// It is judged now; what becomes of it from here on is another change.
+    pub(super) fn begin(&mut self, key: &str) {
+        if let Some(group) = self.groups.get_mut(key) {
+            (group.due, group.judged) = (Due::No, true);
+        }
+    }
+
+    /// It is there no longer.
+    pub(super) fn remove(&mut self, key: &str) {
+        self.groups.remove(key);
+    }
+
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.groups.contains_key(key)
+    }
+}
+
+/// Notes what one of those who see an object says, and returns what the first of them said before and says now.
+fn say(
+    said: &mut HashMap<Member, Vec<Said>>,
+    member: &Member,
+    by: Witness,
+    key: Option<&Arc<str>>,
+) -> (Option<Said>, Option<Said>) {
+    let Some(all) = said.get_mut(member) else {
+        let after = key.map(|key| Said { by, key: key.clone() });
+        if let Some(after) = &after {
+            said.insert(member.clone(), vec![after.clone()]);
+        }
+        return (None, after);
+    };
+    let before = all.first().cloned();
+    all.retain(|said| said.by != by);
+    if let Some(key) = key {
+        let at = all.partition_point(|said| said.by < by);
+        all.insert(at, Said { by, key: key.clone() });
+    }
+    let after = all.first().cloned();
+    if after.is_none() {
+        said.remove(member);
+    }
+    (before, after)
+}

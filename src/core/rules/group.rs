@@ -1,0 +1,101 @@
+//! A rule on groups of objects: which group an object belongs to, and what must be true of each group as a whole.
+
+use std::sync::Arc;
+
+use super::{Expression, Verdict, error_text, is_printable};
+use crate::core::cel::{Bindings, Program, Value};
+
+/// Longest key of a group, in bytes; the CRD has the same bound for keys that are written down.
+pub const MAX_GROUP_KEY: usize = 256;
+
+/// How objects are grouped, and what is asked of each group.
+#[derive(Debug)]
+pub struct Group {
+    /// The key of the group that an object belongs to.
+    pub by: Program,
+    /// The groups that are there without an object as well.
+    pub expected: Expected,
+    /// True for a compliant group, and how findings are worded.
+    pub whole: Expression,
+}
+
+/// Groups that are judged when they are empty, too.
+#[derive(Debug)]
+pub enum Expected {
+    /// None.
+    None,
+    /// Those with these keys.
+    Values(Vec<Arc<str>>),
+    /// Those that the objects of a selection name.
+    Named {
+        /// The selection's position in the policy.
+        selection: usize,
+        /// The key that one of its objects names.
+        by: Program,
+    },
+}
+
+/// What an object is to a rule on groups.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The group that it belongs to; none for an object in no group.
+    pub member_of: Option<Arc<str>>,
+    /// The group that it says is expected.
+    pub expects: Option<Arc<str>>,
+}
+
+impl Group {
+    /// Whether the objects of a selection, by its position in the policy, name groups.
+    pub fn expects(&self, selection: usize) -> bool {
+        matches!(&self.expected, Expected::Named { selection: named, .. } if *named == selection)
+    }
+
+    /// What the object that is bound is to the groups, as one that the rule judges (`is_member`), that names a group
+    /// (`expects`), or both.
+    ///
+    /// # Errors
+    /// When an expression fails or its value is no key; the object then belongs to no group and names none.
+    pub fn place(
+        &self,
+        is_member: bool,
+        expects: bool,
+        bindings: &mut Bindings<'_>,
+    ) -> Result<Place, Arc<str>> {
+        let member_of = if is_member { key("groupBy", &self.by, bindings)? } else { None };
+        let expects = match &self.expected {
+            Expected::Named { by, .. } if expects => key("groups.expression", by, bindings)?,
+            _ => None,
+        };
+        Ok(Place { member_of, expects })
+    }
+
+    /// Judges the group that is bound.
+    pub fn judge(&self, rule: &str, bindings: &mut Bindings<'_>) -> Verdict {
+        self.whole.judge(rule, bindings)
+    }
+}
+
+/// The key that an expression gives; none when there is none to give.
+fn key(field: &str, by: &Program, bindings: &mut Bindings<'_>) -> Result<Option<Arc<str>>, Arc<str>> {
+    let wrong = |text: String| error_text(&format!("{field}: {text}"));
+    let value = by.evaluate(bindings).map_err(|error| wrong(error.to_string()))?;
+    let value = match &value {
+        Value::Optional(None) | Value::Null => return Ok(None),
+        Value::Optional(Some(inner)) => inner,
+        value => value,
+    };
+    match value {
+        Value::Null => Ok(None),
+        Value::Bool(key) => Ok(Some(key.to_string().into())),
+        Value::Int(key) => Ok(Some(key.to_string().into())),
+        Value::Str(key) if key.len() > MAX_GROUP_KEY => {
+            Err(wrong(format!("the key has {} bytes, more than {MAX_GROUP_KEY}", key.len())))
+        }
+        // It is shown in status and Events, and read back from there.
+        Value::Str(key) if !key.chars().all(is_printable) => {
+            Err(wrong("the key has characters that cannot be printed in one line".to_owned()))
+        }
+        Value::Str(key) => Ok(Some((**key).into())),
+        other => Err(wrong(format!("the key is of type {}, want string, int or bool", other.type_name()))),
+    }
+}
