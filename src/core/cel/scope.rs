@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use super::compile::Program;
+use super::moments::Motion;
 use super::reads::{Reads, Traced};
 use super::types::{Form, ObjectType, Type};
 
@@ -70,6 +71,7 @@ struct Declared {
     name: String,
     result: Type,
     depth: usize,
+    motion: Motion,
     /// What it reads, and what its value may be a part of.
     traced: (Reads, Traced),
 }
@@ -94,13 +96,15 @@ impl Scope {
             name: name.to_owned(),
             result: program.result().clone(),
             depth: program.depth(),
+            motion: program.motion(),
             traced: (program.reads().clone(), program.traced().clone()),
         });
     }
 
     /// Declares a variable of which only the type matters.
     pub fn declare_type(&mut self, name: &str, result: Type) {
-        self.variables.push(Declared { name: name.to_owned(), result, depth: 0, traced: Default::default() });
+        let (motion, traced) = Default::default();
+        self.variables.push(Declared { name: name.to_owned(), result, depth: 0, motion, traced });
     }
 
     /// Whether a schema says what the objects are. What is checked then compiles without it.
@@ -134,6 +138,11 @@ impl Scope {
     /// What a variable reads, and what its value may be a part of.
     pub(super) fn traced(&self, place: usize) -> Option<&(Reads, Traced)> {
         self.variables.get(place).map(|known| &known.traced)
+    }
+
+    /// How the value of a variable moves as `now` does.
+    pub(super) fn motion(&self, place: usize) -> Motion {
+        self.variables.get(place).map(|known| known.motion).unwrap_or_default()
     }
 
     /// How deep evaluating the variable goes.
