@@ -29,8 +29,10 @@ const QUEUE: usize = 64;
 const STACK_SIZE: usize = 8 * 1024 * 1024;
 /// Objects judged again in one go, between two events.
 const SLICE: usize = 64;
-/// How often policies that read the time are thought of.
+/// Longest time between two looks at what is due: clocks jump.
 const TICK: Duration = Duration::from_secs(1);
+/// How long what is due may wait while one input follows the other.
+const LATENESS: Duration = Duration::from_millis(10);
 
 enum Input {
     Assign(Assignment),
@@ -159,6 +161,7 @@ impl Worker {
             let busy = lock(&self.engine).has_work();
             let input = if busy { try_next(&mut queue) } else { self.wait_next(&mut queue) };
             self.metrics.queue_length.set(queue.len() as i64);
+            let idle = !busy && matches!(input, Next::Nothing);
             match input {
                 Next::Input(Input::Assign(assignment)) => {
                     let policies: Vec<PolicyKey> = assignment.policies.keys().cloned().collect();
@@ -177,6 +180,10 @@ impl Worker {
                 Next::Nothing => {}
                 Next::Ended => return,
             }
+            if idle || self.ticked.elapsed() >= LATENESS {
+                self.ticked = Instant::now();
+                lock(&self.engine).tick(Timestamp::now());
+            }
             if lock(&self.engine).has_work() {
                 let (outcome, policy) = self.timed("backlog", |engine, now| {
                     let policy = engine.next_work();
@@ -184,9 +191,6 @@ impl Worker {
                 });
                 self.announce(outcome);
                 policy.iter().for_each(|policy| self.fan.add(policy));
-            } else if self.ticked.elapsed() >= TICK {
-                self.ticked = Instant::now();
-                lock(&self.engine).tick(Timestamp::now());
             }
         }
     }
@@ -238,14 +242,16 @@ impl Worker {
         });
     }
 
-    /// Waits for an input, but not so long that policies that read the time are forgotten.
+    /// Waits for an input, but not beyond the moment at which something is due.
     fn wait_next(&self, queue: &mut mpsc::Receiver<Input>) -> Next {
         // Most of the time there is a next one, and a timer is not for free.
         match try_next(queue) {
             Next::Nothing => {}
             next => return next,
         }
-        match self.clock.block_on(async { tokio::time::timeout(TICK, queue.recv()).await }) {
+        let due = lock(&self.engine).next_deadline();
+        let wait = due.map_or(TICK, |due| until(due, Timestamp::now()).min(TICK));
+        match self.clock.block_on(async { tokio::time::timeout(wait, queue.recv()).await }) {
             Ok(Some(input)) => Next::Input(input),
             Ok(None) => Next::Ended,
             Err(_) => Next::Nothing,
@@ -285,6 +291,11 @@ impl Worker {
             self.fan.add(&policy);
         }
     }
+}
+
+/// How long it is until a moment; nothing when it has passed.
+fn until(moment: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(now)).unwrap_or_default()
 }
 
 enum Next {

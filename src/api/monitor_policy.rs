@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::status::MonitorPolicyStatus;
 use crate::core::cel::MAX_EXPRESSION_LENGTH;
+use crate::core::patience::{MAX_OPENS, MIN_OPENS};
 
 /// Most resources one policy may select.
 pub const MAX_RESOURCES: usize = 32;
@@ -21,6 +22,9 @@ pub const MAX_VARIABLES: usize = 32;
 pub const MAX_PATHS: usize = 64;
 /// Most namespaces, and most object names, in one resource selection. Each pair is a watch of its own.
 pub const MAX_SELECTED: usize = 16;
+/// What a time to wait is.
+const TIME_TO_WAIT: &str = "self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && duration(self) > duration('0s') && \
+                            duration(self) <= duration('720h')";
 
 /// What to watch, and when an object is compliant.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -250,7 +254,9 @@ pub struct Variable {
     validation = Rule::new("!((has(self.on) || has(self.__true__)) && has(self.drift))")
         .message("on belongs to expression: it makes a rule on changes of it; a drift rule looks at every change by itself"),
     validation = Rule::new("!has(self.paths) || has(self.on) || has(self.__true__)")
-        .message("paths belongs to on: it says which changes count; of a drift rule, write drift.paths")
+        .message("paths belongs to on: it says which changes count; of a drift rule, write drift.paths"),
+    validation = Rule::new("!((has(self.on) || has(self.__true__)) && (has(self.__for__) || has(self.keepFor) || has(self.flapping)))")
+        .message("for, keepFor and flapping are about findings that stand; a rule with on is about changes, of which nothing stands")
 )]
 pub struct PolicyRule {
     /// Name of the rule, unique in the policy.
@@ -307,6 +313,32 @@ pub struct PolicyRule {
     #[schemars(with = "DriftRule")]
     pub drift: Option<DriftRule>,
 
+    /// For how long the rule must be false without a break before that is a finding, such as 30s, 5m or 1h30m. Until
+    /// then it is pending: counted in status.summary.pending, listed in status.pending, and no Event tells of it. One
+    /// true verdict ends it; a failure of the rule neither does that nor opens the finding.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 2, max = 16))]
+    #[x_kube(
+        validation = Rule::new(TIME_TO_WAIT)
+            .message("for must be a time in hours, minutes and seconds, such as 30s, 5m or 1h30m, and at most 720h")
+    )]
+    pub hold_for: Option<String>,
+
+    /// For how long the rule must be true again without a break before its finding ends, such as 5m. Absent: at once.
+    /// When the object is gone, or no longer selected, the finding ends at once in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 2, max = 16))]
+    #[x_kube(
+        validation = Rule::new(TIME_TO_WAIT)
+            .message("keepFor must be a time in hours, minutes and seconds, such as 30s, 5m or 1h30m, and at most 720h")
+    )]
+    pub keep_for: Option<String>,
+
+    /// Keeps a finding open that opens again and again, so that nobody is told of it each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Flapping")]
+    pub flapping: Option<Flapping>,
+
     /// Text of the finding. To that of a rule on changes or drift, the changed fields and who changed them are
     /// added. Absent: "rule NAME is not satisfied".
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -324,6 +356,24 @@ pub struct PolicyRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Severity")]
     pub severity: Option<Severity>,
+}
+
+/// When a finding flaps: it opens so often within a time. Then it stays open until the rule was true for that time
+/// without a break, and findings[].flaps says how often it opened.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Flapping {
+    /// So often.
+    #[schemars(range(min = MIN_OPENS, max = MAX_OPENS))]
+    pub opens: u32,
+
+    /// Within this time, such as 10m.
+    #[schemars(length(min = 2, max = 16))]
+    #[x_kube(
+        validation = Rule::new(TIME_TO_WAIT)
+            .message("within must be a time in hours, minutes and seconds, such as 30s, 5m or 1h30m, and at most 720h")
+    )]
+    pub within: String,
 }
 
 /// What happens to an object.

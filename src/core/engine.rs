@@ -11,6 +11,7 @@ mod plan;
 mod report;
 #[cfg(test)]
 mod tests;
+mod time;
 mod watches;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -25,6 +26,7 @@ use self::backlog::Work;
 use self::changes::Happened;
 use self::judge::Case;
 use self::plan::{Comparison, Plan};
+use self::time::Subject;
 use self::watches::Watches;
 use super::event::{ObjectEvent, ObjectKey, WatchId};
 use super::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
@@ -34,8 +36,9 @@ use super::policy::{CompiledPolicy, PolicySet};
 use super::project::ProjectedObject;
 use super::schema::SchemaSet;
 use super::store::Put;
+use super::timers::Timers;
 
-/// Policies that read `now` are judged again this often, beside every change.
+/// Policies of which it cannot be told when `now` decides otherwise are judged again this often, beside every change.
 pub const NOW_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 /// One selection of one policy.
@@ -92,10 +95,15 @@ pub struct Engine {
     policies: BTreeMap<PolicyKey, Tracked>,
     watches: Watches,
     work: VecDeque<Work>,
+    /// Policies of which something is due.
+    due: VecDeque<PolicyKey>,
     restored: HashMap<PolicyKey, Restored>,
     schemas: SchemaSet,
     /// Policies whose rule errors changed.
     erring: BTreeSet<PolicyKey>,
+    /// How often a policy judged an object.
+    #[cfg(test)]
+    judged: usize,
 }
 
 /// What an earlier process left of one policy.
@@ -104,6 +112,7 @@ struct Restored {
     /// UID of the policy.
     uid: Arc<str>,
     findings: Vec<Finding>,
+    pending: Vec<Finding>,
     history: History,
 }
 
@@ -120,7 +129,10 @@ struct Tracked {
     namespaces_since: u32,
     uses_namespace_object: bool,
     uses_request: bool,
+    /// When all of its objects are judged again.
     judge_again: Option<Timestamp>,
+    /// When single objects are judged again.
+    moments: Timers<Subject>,
 }
 
 impl Engine {
@@ -226,6 +238,7 @@ impl Engine {
             };
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
+            tracked.forget_moment(id, plan, object);
             note_errors(tracked, &mut self.erring, plan);
             if object.generation() >= plan.terms.since {
                 self.judge_change(plan, id, Happened::Went(object), now, out);

@@ -105,8 +105,10 @@ pub struct Finding {
     pub message: Arc<str>,
     /// The fields that make it so, where the rule is about fields.
     pub fields: Fields,
-    /// When it opened.
+    /// When it began: when it opened, and where the rule waits, when it began to be wrong.
     pub since: Timestamp,
+    /// How often it opened lately, this time included, where the rule asks whether it flaps; 0 while that is once.
+    pub flaps: u32,
 }
 
 /// A change that does not satisfy a rule. It happened: nothing stands open.

@@ -1,6 +1,8 @@
 //! Spec → [`CompiledPolicy`]. Pure: the same spec gives the same result. What does not compile becomes a
 //! [`Problem`] with the path of its field, and the rest of the policy is in force.
 
+mod patience;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -138,6 +140,7 @@ impl Compiler {
             !selection.is_baseline && (rule.resources.is_empty() || named)
         };
         let field = format!("spec.rules[{n}]");
+        let patience = self.patience(&field, &name, rule);
         let kind = match (&rule.expression, &rule.drift) {
             (Some(_), None) => {
                 let on: BTreeSet<_> = rule.operations().map(Into::into).collect();
@@ -162,7 +165,8 @@ impl Compiler {
         CompiledRule {
             severity: rule.severity.map_or(severity, Into::into),
             selections: selections.iter().map(judged).collect(),
-            kind,
+            kind: kind.filter(|_| patience.is_some()),
+            patience: patience.unwrap_or_default(),
             name,
         }
     }

@@ -102,8 +102,15 @@ impl Engine {
             };
             tracked.ledger.forget(&error_key, Resolution::Compliant);
             let object_id = object.id().clone();
-            let finding =
-                Finding { key, severity: rule.severity, object: object_id, message, fields, since: now };
+            let finding = Finding {
+                key,
+                severity: rule.severity,
+                object: object_id,
+                message,
+                fields,
+                since: now,
+                flaps: 0,
+            };
             let resource_version: Arc<str> = object.resource_version().into();
             let occurrence = Arc::new(Occurrence { finding: Arc::new(finding), operation, resource_version });
             tracked.history.add(occurrence.clone());

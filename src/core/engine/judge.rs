@@ -75,14 +75,15 @@ pub fn judge(
     });
 }
 
-/// Evaluates the match conditions and turns to each of the rules.
+/// Evaluates the match conditions and turns to each of the rules. Returns when a comparison with `now` comes out
+/// otherwise, the object being as it is.
 fn ask<'p>(
     policy: &'p CompiledPolicy,
     rules: impl Iterator<Item = &'p CompiledRule>,
     object: &ProjectedObject,
     facts: Facts<'_>,
     mut each: impl FnMut(&CompiledRule, &Admission, &mut Bindings<'_>),
-) {
+) -> Option<Timestamp> {
     let request = facts.resource.map(|resource| request(Operation::Create, resource, object.id()));
     let mut bindings = Bindings::new(Inputs {
         object: Some(object.root()),
@@ -96,6 +97,7 @@ fn ask<'p>(
     for rule in rules {
         each(rule, &admission, &mut bindings);
     }
+    bindings.next_flip()
 }
 
 /// Why an object is judged.
@@ -134,7 +136,10 @@ impl Engine {
                 && rule.as_change().is_none()
                 && comparison.is_none_or(|comparison| comparison.differs(**view))
         };
-        let rules = policy.rules.iter().zip(&plan.views).filter(asked).map(|(rule, _)| rule);
+        let rules = || policy.rules.iter().zip(&plan.views);
+        // Of what was not asked, the moments that are known stay.
+        let unasked = rules().any(|pair| pair.0.tells_moments() && !asked(&pair));
+        let rules = rules().filter(asked).map(|(rule, _)| rule);
         if comparison.is_some() && rules.clone().next().is_none() {
             return;
         }
@@ -147,6 +152,7 @@ impl Engine {
         let uid = &object.id().uid;
         if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
+            tracked.forget_moment(watch, plan, object);
             note_errors(tracked, &mut self.erring, plan);
             return;
         }
@@ -158,7 +164,11 @@ impl Engine {
         let facts = Facts { namespace_object, resource, schema, now };
         let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
         let mut key = FindingKey { rule: "".into(), selection: reader.selection.clone(), uid: uid.clone() };
-        ask(policy, rules, object, facts, |rule, admission, bindings| {
+        #[cfg(test)]
+        {
+            self.judged += 1;
+        }
+        let moment = ask(policy, rules, object, facts, |rule, admission, bindings| {
             key.rule = rule.name.clone();
             let verdict = match (&rule.kind, admission) {
                 // What was found before stays until the rule can be judged again.
@@ -181,7 +191,7 @@ impl Engine {
                     let case = rules::Case {
                         object,
                         before,
-                        open: ledger.get(&key).map(|finding| &**finding),
+                        open: ledger.standing(&key).map(|finding| &**finding),
                         drifted: ledger.drifted(&key),
                         reference,
                         schema,
@@ -204,6 +214,7 @@ impl Engine {
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
         });
+        tracked.note_moment(watch, plan, object, moment, !unasked);
         note_errors(tracked, &mut self.erring, plan);
     }
 }

@@ -16,10 +16,11 @@ pub use drift::{Baseline, Case, Drift, DriftVerdict, Drifted};
 pub use expression::Expression;
 pub use wording::Wording;
 
-use super::cel::Program;
+use super::cel::{NowUse, Program};
 use super::diff::FieldScope;
 use super::fields::Fields;
 use super::finding::Severity;
+use super::patience::Patience;
 use super::secret::without_digests;
 
 /// Longest message of a finding or rule error, in bytes.
@@ -56,6 +57,8 @@ pub struct CompiledRule {
     pub selections: Vec<bool>,
     /// What it asks. None while it does not compile: its findings stay as they are until it does.
     pub kind: Option<RuleKind>,
+    /// How long a state must last before the rule believes it.
+    pub patience: Patience,
 }
 
 /// The kinds of rule.
@@ -113,14 +116,23 @@ impl CompiledRule {
         })
     }
 
-    /// The programs that it is made of.
-    pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        let validation = match &self.kind {
+    /// What has to be true, where it is an expression that says so.
+    pub fn validation(&self) -> Option<&Program> {
+        match &self.kind {
             Some(RuleKind::State(rule)) => Some(&rule.validation),
             Some(RuleKind::Change(rule)) => Some(&rule.validation),
             None | Some(RuleKind::Drift(_)) => None,
-        };
-        validation.into_iter().chain(self.wording().and_then(|wording| wording.expression.as_ref()))
+        }
+    }
+
+    /// Whether comparisons with `now` decide it.
+    pub fn tells_moments(&self) -> bool {
+        self.validation().is_some_and(|program| program.now_use() == NowUse::Moments)
+    }
+
+    /// The programs that it is made of.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        self.validation().into_iter().chain(self.wording().and_then(|wording| wording.expression.as_ref()))
     }
 }
 

@@ -117,6 +117,11 @@ impl Store {
         put
     }
 
+    /// An object, by its name.
+    pub fn get(&self, key: &ObjectKey) -> Option<ProjectedObject> {
+        self.object(&key.namespace, self.partitions.get(&key.namespace)?.get(&key.name)?)
+    }
+
     /// Forgets an object; returns what was known of it.
     pub fn remove(&mut self, key: &ObjectKey) -> Option<ProjectedObject> {
         let kind = self.kind.clone()?;

@@ -35,6 +35,11 @@ impl Partition {
         self.index.is_empty()
     }
 
+    pub(super) fn get(&self, name: &str) -> Option<&Slot> {
+        let at = *self.index.find(self.hasher.hash_one(name), |at| is_named(&self.slots, *at, name))?;
+        self.slots.get(at as usize)?.as_ref()
+    }
+
     pub(super) fn find(&mut self, name: &str) -> Option<&mut Slot> {
         let at = *self.index.find(self.hasher.hash_one(name), |at| is_named(&self.slots, *at, name))?;
         self.slots.get_mut(at as usize)?.as_mut()

@@ -34,6 +34,7 @@ const SELECTION: &str = "polywatch.dev/resource";
 const SEVERITY: &str = "polywatch.dev/severity";
 const SINCE: &str = "polywatch.dev/since";
 const FIELDS: &str = "polywatch.dev/fields";
+const FLAPS: &str = "polywatch.dev/flaps";
 
 /// Why an Event is written: stable words that users select by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -121,7 +122,8 @@ pub fn on_policy(
     instance: &str,
     now: Timestamp,
 ) -> Event {
-    let suffix = format!(" ({}, rule {}, {})", finding.object, finding.key.rule, finding.severity.as_str());
+    let Finding { object, key, severity, .. } = finding;
+    let suffix = format!(" ({object}, rule {}, {}{})", key.rule, severity.as_str(), opened_often(finding));
     let note = note(reason, finding, &suffix);
     let mut event = event(subject, reason, Some(finding), policy_reference(subject), note, instance, now);
     event.related = Some(reference(&finding.object));
@@ -196,6 +198,7 @@ pub fn parse(event: &Event) -> Option<Told> {
         message: "".into(),
         fields: fields(annotations.get(FIELDS).map(String::as_str)),
         since: annotations.get(SINCE)?.parse().ok()?,
+        flaps: annotations.get(FLAPS).and_then(|text| text.parse().ok()).unwrap_or_default(),
     };
     let note = event.note.as_deref().unwrap_or_default();
     finding.message = note.strip_suffix(&suffix(&subject, &finding)).unwrap_or(note).into();
@@ -249,7 +252,16 @@ fn note(reason: Reason, finding: &Finding, suffix: &str) -> String {
 }
 
 fn suffix(subject: &Subject, finding: &Finding) -> String {
-    format!(" (policy {}, rule {}, {})", subject.name, finding.key.rule, finding.severity.as_str())
+    let severity = finding.severity.as_str();
+    format!(" (policy {}, rule {}, {severity}{})", subject.name, finding.key.rule, opened_often(finding))
+}
+
+/// How often it opened, where that is worth a word.
+fn opened_often(finding: &Finding) -> String {
+    match finding.flaps {
+        0 => String::new(),
+        flaps => format!(", opened {flaps} times lately"),
+    }
 }
 
 /// The fields of an annotation; none when it is not there or of another shape.
@@ -284,7 +296,8 @@ fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String>
         (SEVERITY, finding.severity.as_str().to_owned()),
         (SINCE, finding.since.to_string()),
     ];
-    let all = always.into_iter().chain(fields.map(|fields| (FIELDS, fields)));
+    let flaps = (finding.flaps > 0).then(|| (FLAPS, finding.flaps.to_string()));
+    let all = always.into_iter().chain(fields.map(|fields| (FIELDS, fields))).chain(flaps);
     all.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

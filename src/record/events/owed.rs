@@ -87,6 +87,7 @@ mod tests {
             message: "m".into(),
             fields: Fields::default(),
             since: jiff::Timestamp::UNIX_EPOCH,
+            flaps: 0,
         })
     }
 

@@ -163,6 +163,7 @@ mod tests {
             message: "m".into(),
             fields: Fields::default(),
             since: Timestamp::UNIX_EPOCH,
+            flaps: 0,
         };
         Owed { reason: Reason::FindingResolved, finding: Arc::new(finding), occurrence: None }
     }

@@ -41,6 +41,7 @@ fn found(severity: Severity, name: &str) -> Arc<Finding> {
         message: "no limits".into(),
         fields: Default::default(),
         since: "2024-05-01T12:00:00.75Z".parse().expect("a time"),
+        flaps: 0,
     })
 }
 
@@ -51,9 +52,18 @@ fn fine() -> PolicyReport {
         uid: "uid".into(),
         generation: 4,
         selections: vec![selection("pods", 10), selection("apps", 3)],
-        rules: vec![RuleReport { name: "limits".into(), open: 0, occurred: 0, errors: 0, last_error: None }],
+        rules: vec![RuleReport {
+            name: "limits".into(),
+            open: 0,
+            pending: 0,
+            occurred: 0,
+            errors: 0,
+            last_error: None,
+        }],
         worst: vec![],
         by_severity: [0; 5],
+        pending: 0,
+        oldest_pending: vec![],
         rule_errors: 0,
         latest: vec![],
         occurred: 0,
