@@ -322,6 +322,15 @@ mod tests {
         (judge.expect("a thread"), metrics)
     }
 
+    #[test]
+    fn it_waits_until_what_is_due_and_not_at_all_when_that_has_passed() {
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).expect("a time");
+        assert_eq!(until(at(1500), at(1000)), Duration::from_millis(500));
+        assert_eq!(until(at(1000), at(1000)), Duration::ZERO);
+        assert_eq!(until(at(0), at(1000)), Duration::ZERO);
+        assert!(until(Timestamp::MAX, at(0)) > TICK);
+    }
+
     #[tokio::test]
     async fn a_rule_that_takes_long_holds_up_recorders_and_no_other_task() {
         let (judge, _) = judge();

@@ -302,7 +302,8 @@ pub struct PolicyRule {
 
     /// CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on),
     /// namespaceObject (null for cluster scoped objects), request (operation, kind, resource, namespace, name),
-    /// variables and now.
+    /// variables and now. A comparison with now, such as now - timestamp(object.status.seen) > duration('5m'), is judged
+    /// again at the moment when it comes out otherwise; a rule that uses now in another way, once a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
     pub expression: Option<String>,

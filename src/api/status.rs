@@ -180,7 +180,7 @@ pub struct RuleStatus {
     pub last_error: Option<String>,
 }
 
-/// One open finding.
+/// One open finding, or what is pending and will be one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingStatus {

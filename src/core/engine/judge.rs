@@ -137,8 +137,7 @@ impl Engine {
                 && comparison.is_none_or(|comparison| comparison.differs(**view))
         };
         let rules = || policy.rules.iter().zip(&plan.views);
-        // Of what was not asked, the moments that are known stay.
-        let unasked = rules().any(|pair| pair.0.tells_moments() && !asked(&pair));
+        let unasked = || rules().any(|pair| pair.0.tells_moments() && !asked(&pair));
         let rules = rules().filter(asked).map(|(rule, _)| rule);
         if comparison.is_some() && rules.clone().next().is_none() {
             return;
@@ -214,7 +213,8 @@ impl Engine {
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
         });
-        tracked.note_moment(watch, plan, object, moment, !unasked);
+        // Of rules that were not asked, the moments that are known stay.
+        tracked.note_moment(watch, plan, object, moment, unasked);
         note_errors(tracked, &mut self.erring, plan);
     }
 }

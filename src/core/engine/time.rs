@@ -96,27 +96,26 @@ impl Tracked {
         self.ledger.next_deadline().into_iter().chain(self.moments.next()).min()
     }
 
-    /// Notes when an object is to be judged again. `all` says that all its rules were asked; of those that were not,
-    /// what is known stays.
+    /// Notes when an object is to be judged again; a moment that is known and earlier stays if that `may_stand`.
     pub(super) fn note_moment(
         &mut self,
         watch: WatchId,
         plan: &Plan,
         object: &ProjectedObject,
         moment: Option<Timestamp>,
-        all: bool,
+        may_stand: impl FnOnce() -> bool,
     ) {
         if moment.is_none() && self.moments.is_empty() {
             return;
         }
         let subject = Subject::new(watch, plan, object);
-        let known = self.moments.get(&subject).filter(|_| !all);
+        let known = self.moments.get(&subject).filter(|_| may_stand());
         self.moments.set(&subject, moment.into_iter().chain(known).min());
     }
 
     /// The object is gone or not selected: no moment is of interest any more.
     pub(super) fn forget_moment(&mut self, watch: WatchId, plan: &Plan, object: &ProjectedObject) {
-        self.note_moment(watch, plan, object, None, true);
+        self.note_moment(watch, plan, object, None, || false);
     }
 
     /// A watch no longer feeds a selection.

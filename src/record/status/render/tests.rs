@@ -300,6 +300,31 @@ fn a_status_that_differs_in_counts_of_objects_only_is_the_same_without_counts() 
     assert_ne!(without_counts(&before), without_counts(&stale));
 }
 
+#[test]
+fn what_is_pending_is_counted_and_listed_and_is_no_reason_to_write_at_once() {
+    let mut report = fine();
+    report.pending = 25;
+    report.rules[0].pending = 25;
+    report.oldest_pending = (0..25).map(|n| found(Severity::High, &format!("web-{n:02}"))).collect();
+    let status = rendered(&report, [watching(), watching()]);
+    assert_eq!((status.summary.pending, status.rules[0].pending, status.pending.len()), (25, 25, 20));
+    assert_eq!((status.summary.open_findings, status.findings.len()), (0, 0));
+    assert_eq!(status.pending[0].since, "2024-05-01T12:00:00Z");
+    assert_eq!(conditions(&status), ["True Watching", "True NoFindings"]);
+    let none = rendered(&fine(), [watching(), watching()]);
+    assert_eq!(without_counts(&status), without_counts(&none));
+}
+
+#[test]
+fn what_flaps_is_shown_and_read_back() {
+    let mut report = fine();
+    report.worst = vec![Arc::new(Finding { flaps: 4, ..(*found(Severity::High, "web")).clone() })];
+    let status = rendered(&report, [watching(), watching()]);
+    assert_eq!(status.findings[0].flaps, 4);
+    let read = crate::record::restore::from_status(&status.findings[0]).expect("a finding");
+    assert_eq!(read.flaps, 4);
+}
+
 fn warnings() -> Warnings {
     let warning = Warning {
         field: "spec.rules[0].expression".into(),
