@@ -29,8 +29,10 @@ const QUEUE: usize = 64;
 const STACK_SIZE: usize = 8 * 1024 * 1024;
 /// Objects judged again in one go, between two events.
 const SLICE: usize = 64;
-/// How often policies that read the time are thought of.
+/// Longest time between two looks at what is due: clocks jump.
 const TICK: Duration = Duration::from_secs(1);
+/// How long what is due may wait while one input follows the other.
+const LATENESS: Duration = Duration::from_millis(10);
 
 enum Input {
     Assign(Assignment),
@@ -167,6 +169,7 @@ impl Worker {
             self.judged = judged;
             let input = if busy { try_next(&mut queue) } else { self.wait_next(&mut queue) };
             self.metrics.queue_length.set(queue.len() as i64);
+            let idle = !busy && matches!(input, Next::Nothing);
             match input {
                 Next::Input(Input::Assign(assignment)) => {
                     let policies: Vec<PolicyKey> = assignment.policies.keys().cloned().collect();
@@ -185,6 +188,10 @@ impl Worker {
                 Next::Nothing => {}
                 Next::Ended => return,
             }
+            if idle || self.ticked.elapsed() >= LATENESS {
+                self.ticked = Instant::now();
+                lock(&self.engine).tick(Timestamp::now());
+            }
             if lock(&self.engine).has_work() {
                 let (outcome, policy) = self.timed("backlog", |engine, now| {
                     let policy = engine.next_work();
@@ -192,9 +199,6 @@ impl Worker {
                 });
                 self.announce(outcome);
                 policy.iter().for_each(|policy| self.fan.add(policy));
-            } else if self.ticked.elapsed() >= TICK {
-                self.ticked = Instant::now();
-                lock(&self.engine).tick(Timestamp::now());
             }
         }
     }
@@ -246,14 +250,16 @@ impl Worker {
         });
     }
 
-    /// Waits for an input, but not so long that policies that read the time are forgotten.
+    /// Waits for an input, but not beyond the moment at which something is due.
     fn wait_next(&self, queue: &mut mpsc::Receiver<Input>) -> Next {
         // Most of the time there is a next one, and a timer is not for free.
         match try_next(queue) {
             Next::Nothing => {}
             next => return next,
         }
-        match self.clock.block_on(async { tokio::time::timeout(TICK, queue.recv()).await }) {
+        let due = lock(&self.engine).next_deadline();
+        let wait = due.map_or(TICK, |due| until(due, Timestamp::now()).min(TICK));
+        match self.clock.block_on(async { tokio::time::timeout(wait, queue.recv()).await }) {
             Ok(Some(input)) => Next::Input(input),
             Ok(None) => Next::Ended,
             Err(_) => Next::Nothing,
@@ -295,6 +301,11 @@ impl Worker {
     }
 }
 
+/// How long it is until a moment; nothing when it has passed.
+fn until(moment: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(now)).unwrap_or_default()
+}
+
 enum Next {
     Input(Input),
     Nothing,
@@ -317,6 +328,15 @@ mod tests {
         let metrics = Arc::new(Metrics::default());
         let judge = Judge::start(Engine::default(), Fan::default(), metrics.clone());
         (judge.expect("a thread"), metrics)
+    }
+
+    #[test]
+    fn it_waits_until_what_is_due_and_not_at_all_when_that_has_passed() {
+        let at = |millisecond| Timestamp::from_millisecond(millisecond).expect("a time");
+        assert_eq!(until(at(1500), at(1000)), Duration::from_millis(500));
+        assert_eq!(until(at(1000), at(1000)), Duration::ZERO);
+        assert_eq!(until(at(0), at(1000)), Duration::ZERO);
+        assert!(until(Timestamp::MAX, at(0)) > TICK);
     }
 
     #[tokio::test]

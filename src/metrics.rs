@@ -117,6 +117,8 @@ pub struct Metrics {
     pub findings: Family<FindingLabel, Gauge>,
     /// Changes that rules do not allow and that happened.
     pub occurrences: Family<FindingLabel, Counter>,
+    /// What is wrong and is no finding yet.
+    pub pending: Family<PolicyLabel, Gauge>,
     /// Pairs of rule and object that cannot be judged.
     pub rule_errors: Family<PolicyLabel, Gauge>,
     /// Requests to API servers.
@@ -154,6 +156,7 @@ impl Default for Metrics {
             watches_running: Gauge::default(),
             findings: Family::default(),
             occurrences: Family::default(),
+            pending: Family::default(),
             rule_errors: Family::default(),
             requests: Family::default(),
             queue_length: Gauge::default(),
@@ -185,6 +188,11 @@ impl Default for Metrics {
             "occurrences",
             "Changes that rules do not allow and that happened",
             m.occurrences.clone(),
+        );
+        registry.register(
+            "findings_pending",
+            "What is wrong, and not for as long as its rule asks for",
+            m.pending.clone(),
         );
         registry.register(
             "rule_errors",
@@ -230,6 +238,7 @@ impl Metrics {
             self.occurrences.remove(&label);
         }
         let label = PolicyLabel { policy: policy.to_owned() };
+        self.pending.remove(&label);
         self.rule_errors.remove(&label);
         self.events_held_back.remove(&label);
     }

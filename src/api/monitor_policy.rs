@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::lookup::{Lookup, MAX_LOOKUPS, Params};
 use super::status::MonitorPolicyStatus;
 use crate::core::cel::MAX_EXPRESSION_LENGTH;
+use crate::core::patience::{MAX_OPENS, MIN_OPENS};
 
 /// Most resources one policy may select.
 pub const MAX_RESOURCES: usize = 32;
@@ -24,6 +25,9 @@ pub const MAX_PATHS: usize = 64;
 pub const MAX_GROUPS: usize = 256;
 /// Most namespaces, and most object names, in one resource selection. Each pair is a watch of its own.
 pub const MAX_SELECTED: usize = 16;
+/// What a time to wait is.
+const TIME_TO_WAIT: &str = "self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && duration(self) > duration('0s') && \
+                            duration(self) <= duration('720h')";
 
 /// What to watch, and when an object is compliant.
 #[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -276,7 +280,9 @@ pub struct Variable {
     validation = Rule::new("!(has(self.groupBy) && (has(self.on) || has(self.__true__)))")
         .message("groupBy and on exclude each other: a rule is either about what groups are, or about changes of objects"),
     validation = Rule::new("!has(self.groups) || has(self.groupBy)")
-        .message("groups belongs to groupBy: it names the groups that are judged also when they are empty")
+        .message("groups belongs to groupBy: it names the groups that are judged also when they are empty"),
+    validation = Rule::new("!((has(self.on) || has(self.__true__)) && (has(self.__for__) || has(self.keepFor) || has(self.flapping)))")
+        .message("for, keepFor and flapping are about findings that stand; a rule with on is about changes, of which nothing stands")
 )]
 pub struct PolicyRule {
     /// Name of the rule, unique in the policy.
@@ -337,7 +343,9 @@ pub struct PolicyRule {
 
     /// CEL expression with a boolean result. Variables: object, oldObject (null unless the rule has on),
     /// namespaceObject (null for cluster scoped objects), request (operation, kind, resource, namespace, name),
-    /// variables, lookups, params and now; with groupBy: objects, group and now.
+    /// variables, lookups, params and now; with groupBy: objects, group and now. A comparison with now, such as
+    /// now - timestamp(object.status.seen) > duration('5m'), is judged again at the moment when it comes out otherwise;
+    /// a rule that uses now in another way, once a minute.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
     pub expression: Option<String>,
@@ -347,6 +355,32 @@ pub struct PolicyRule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DriftRule")]
     pub drift: Option<DriftRule>,
+
+    /// For how long the rule must be false without a break before that is a finding, such as 30s, 5m or 1h30m. Until
+    /// then it is pending: counted in status.summary.pending, listed in status.pending, and no Event tells of it. One
+    /// true verdict ends it; a failure of the rule neither does that nor opens the finding.
+    #[serde(rename = "for", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 2, max = 16))]
+    #[x_kube(
+        validation = Rule::new(TIME_TO_WAIT)
+            .message("for must be a time in hours, minutes and seconds, such as 30s, 5m or 1h30m, and at most 720h")
+    )]
+    pub hold_for: Option<String>,
+
+    /// For how long the rule must be true again without a break before its finding ends, such as 5m. Absent: at once.
+    /// When the object is gone, or no longer selected, the finding ends at once in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "String", length(min = 2, max = 16))]
+    #[x_kube(
+        validation = Rule::new(TIME_TO_WAIT)
+            .message("keepFor must be a time in hours, minutes and seconds, such as 30s, 5m or 1h30m, and at most 720h")
+    )]
+    pub keep_for: Option<String>,
+
+    /// Keeps a finding open that opens again and again, so that nobody is told of it each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Flapping")]
+    pub flapping: Option<Flapping>,
 
     /// Text of the finding. To that of a rule on changes or drift, the changed fields and who changed them are
     /// added. Absent: "rule NAME is not satisfied".
@@ -394,6 +428,24 @@ pub struct ExpectedGroups {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
     pub expression: Option<String>,
+}
+
+/// When a finding flaps: it opens so often within a time. Then it stays open until the rule was true for that time
+/// without a break, and findings[].flaps says how often it opened.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Flapping {
+    /// So often.
+    #[schemars(range(min = MIN_OPENS, max = MAX_OPENS))]
+    pub opens: u32,
+
+    /// Within this time, such as 10m.
+    #[schemars(length(min = 2, max = 16))]
+    #[x_kube(
+        validation = Rule::new(TIME_TO_WAIT)
+            .message("within must be a time in hours, minutes and seconds, such as 30s, 5m or 1h30m, and at most 720h")
+    )]
+    pub within: String,
 }
 
 /// What happens to an object.

@@ -11,6 +11,8 @@ use super::monitor_policy::{Operation, Severity};
 pub const MAX_LISTED_FINDINGS: usize = 20;
 /// Most occurrences that a status lists.
 pub const MAX_LISTED_OCCURRENCES: usize = 20;
+/// Most that a status lists of what is pending.
+pub const MAX_LISTED_PENDING: usize = 20;
 
 /// What polywatch found. Written by the operator only, at most once a second, and only when it changed.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
@@ -44,6 +46,12 @@ pub struct MonitorPolicyStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Atomic)]
     pub findings: Vec<FindingStatus>,
+
+    /// What is wrong and is no finding yet, because it has not been for as long as its rule asks for; the oldest first.
+    /// At most 20; summary.pending counts all. Refreshed with other changes, and otherwise every 30 seconds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Atomic)]
+    pub pending: Vec<FindingStatus>,
 
     /// Open findings that are not listed here.
     #[serde(default)]
@@ -94,6 +102,10 @@ pub struct Summary {
     /// Open findings of severity info.
     #[serde(default)]
     pub info: i64,
+    /// Objects that do not satisfy a rule, and not for as long as it asks for. Refreshed with other changes, and otherwise
+    /// every 30 seconds.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pending: i64,
     /// Pairs of rule and object that could not be judged because the rule failed on the object.
     #[serde(default)]
     pub rule_errors: i64,
@@ -154,6 +166,9 @@ pub struct RuleStatus {
     /// Open findings of this rule.
     #[serde(default)]
     pub open: i64,
+    /// Objects that do not satisfy this rule, and not for as long as it asks for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub pending: i64,
     /// Objects on which the rule failed; they are neither compliant nor findings.
     #[serde(default)]
     pub errors: i64,
@@ -165,7 +180,7 @@ pub struct RuleStatus {
     pub last_error: Option<String>,
 }
 
-/// One open finding.
+/// One open finding, or what is pending and will be one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingStatus {
@@ -182,8 +197,11 @@ pub struct FindingStatus {
     pub group: Option<String>,
     /// What is wrong.
     pub message: String,
-    /// When the finding opened (RFC 3339).
+    /// When the finding opened; of a rule with for, when it began to be false (RFC 3339).
     pub since: String,
+    /// How often it opened within the time of the rule's flapping, the last time included. Absent while that is once.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub flaps: i64,
     /// The fields that differ from their baseline, of a drift rule. At most 8.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<FieldStatus>,

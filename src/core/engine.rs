@@ -14,8 +14,10 @@ mod judge;
 mod plan;
 mod related;
 mod report;
+mod subject;
 #[cfg(test)]
 mod tests;
+mod time;
 mod watches;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -34,6 +36,7 @@ use self::groups::{Groups, PolicyGroups};
 use self::judge::Case;
 use self::plan::{Comparison, Plan};
 use self::related::{Affected, Source};
+use self::subject::Subject;
 use self::watches::Watches;
 use super::event::{ObjectEvent, ObjectKey, WatchId};
 use super::finding::{Finding, FindingKey, PolicyKey, Resolution, Transition};
@@ -43,8 +46,9 @@ use super::policy::{CompiledPolicy, PolicySet, Role};
 use super::project::ProjectedObject;
 use super::schema::SchemaSet;
 use super::store::Put;
+use super::timers::Timers;
 
-/// Policies that read `now` are judged again this often, beside every change.
+/// Policies of which it cannot be told when `now` decides otherwise are judged again this often, beside every change.
 pub const NOW_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 /// One selection of one policy.
@@ -104,6 +108,8 @@ pub struct Engine {
     watches: Watches,
     work: VecDeque<Work>,
     groups: Groups,
+    /// Policies of which something is due.
+    due: VecDeque<PolicyKey>,
     restored: HashMap<PolicyKey, Restored>,
     schemas: SchemaSet,
     /// Policies whose rule errors changed.
@@ -118,6 +124,7 @@ struct Restored {
     /// UID of the policy.
     uid: Arc<str>,
     findings: Vec<Finding>,
+    pending: Vec<Finding>,
     history: History,
 }
 
@@ -135,7 +142,10 @@ struct Tracked {
     uses_namespace_object: bool,
     uses_request: bool,
     groups: PolicyGroups,
+    /// When all of its objects are judged again.
     judge_again: Option<Timestamp>,
+    /// When single objects are judged again.
+    moments: Timers<Subject>,
     /// Selections whose kind is known not to be served.
     absent: HashSet<Arc<str>>,
     /// Where lookups find their objects, by their places.
@@ -267,11 +277,12 @@ impl Engine {
             let Some(tracked) = self.policies.get_mut(&plan.reader.policy) else {
                 continue;
             };
-            tracked.unjoin(plan.index, id, object);
+            tracked.unjoin(id, plan, object);
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
             let grouped = !tracked.groups.is_empty();
             tracked.groups.remove(object.id(), (plan.index, id));
+            tracked.forget_moment(id, plan, object);
             note_errors(tracked, &mut self.erring, plan);
             if object.generation() >= plan.terms.since {
                 self.judge_change(plan, id, Happened::Went(object), now, out);

@@ -135,8 +135,10 @@ pub struct Finding {
     pub fields: Fields,
     /// What was looked up on the way, where the rule looks something up.
     pub chain: Chain,
-    /// When it opened.
+    /// When it began: when it opened, and where the rule waits, when it began to be wrong.
     pub since: Timestamp,
+    /// How often it opened lately, this time included, where the rule asks whether it flaps; 0 while that is once.
+    pub flaps: u32,
 }
 
 /// A change that does not satisfy a rule. It happened: nothing stands open.

@@ -1,6 +1,10 @@
 //! The open findings of one policy, their order and their totals.
 //!
-//! A verdict goes in, a transition comes out when something changed. Totals are kept, not counted.
+//! A verdict goes in, a transition comes out when something changed. Totals are kept, not counted. Where a rule has
+//! [`Patience`], what is wrong is pending before it is a finding, and what is right again stays open for a while; the
+//! moments at which that ends are in a queue, which [`Ledger::expire`] works off.
+
+mod pending;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,8 +13,11 @@ use std::sync::Arc;
 use hashbrown::{HashMap, HashSet};
 use jiff::Timestamp;
 
+use self::pending::Pending;
 use super::finding::{Finding, FindingKey, ObjectId, Resolution, Severity, Transition};
+use super::patience::{Openings, Patience};
 use super::rules::{Drifted, Verdict, Violation};
+use super::timers::Timers;
 
 /// Worst first, then oldest, then by key, so that the order is total and stable.
 type Rank = (Reverse<Severity>, Timestamp, FindingKey);
@@ -35,15 +42,55 @@ pub struct Ledger {
     errors_by_rule: HashMap<Arc<str>, usize>,
     last_error: HashMap<Arc<str>, FindingKey>,
     errors_changed: bool,
+    /// What rules wait for, of those that wait. None of a rule that is not in force: until it is, nothing of it opens
+    /// or ends.
+    patience: HashMap<Arc<str>, Option<Patience>>,
+    /// What is wrong and is no finding yet.
+    pending: Pending,
+    /// Since when the object of an open finding complies, where the finding stays open nevertheless.
+    complies: HashMap<FindingKey, Timestamp>,
+    /// When findings of rules on flapping opened lately.
+    openings: HashMap<FindingKey, Openings>,
+    /// When time alone changes something of a key. None of what is in doubt, or fails.
+    timers: Timers<FindingKey>,
 }
 
 impl Ledger {
+    /// Takes what the rules of the policy wait for, none for a rule that is not in force. What waits is in doubt until
+    /// it is judged again, by the rules as they are now.
+    pub fn heed<'r>(&mut self, rules: impl Iterator<Item = (&'r Arc<str>, Option<Patience>)>) {
+        let waits = rules.filter(|(_, patience)| *patience != Some(Patience::default()));
+        self.patience = waits.map(|(rule, patience)| (rule.clone(), patience)).collect();
+        let patience = &self.patience;
+        // Of a rule that is not in force it is not known.
+        let flaps = |patience: &Option<Patience>| patience.is_none_or(|known| known.flapping.is_some());
+        self.openings.retain(|key, _| patience.get(&key.rule).is_some_and(flaps));
+        let waiting: Vec<FindingKey> = self.pending.keys().chain(self.complies.keys()).cloned().collect();
+        self.unconfirmed.extend(waiting);
+        self.timers = Timers::default();
+        let remembered: Vec<FindingKey> = self.openings.keys().cloned().collect();
+        remembered.iter().for_each(|key| self.schedule(key));
+    }
+
     /// Takes over what an earlier process had open. Announces nothing; what no event confirms by the time its
     /// selection is complete is resolved by [`Ledger::settle`].
     pub fn restore(&mut self, finding: Finding) {
         if !self.open.contains_key(&finding.key) {
             self.unconfirmed.insert(finding.key.clone());
+            let patience = self.patience_of(&finding.key.rule).unwrap_or_default();
+            if patience.flapping.is_some() {
+                let openings = Openings::restored(finding.flaps, patience.opens(finding.since));
+                self.openings.insert(finding.key.clone(), openings);
+            }
             self.insert(Arc::new(finding));
+        }
+    }
+
+    /// The same of what was pending. It goes on where it was when an event confirms that it is still wrong.
+    pub fn restore_pending(&mut self, finding: Finding) {
+        if !self.open.contains_key(&finding.key) {
+            self.unconfirmed.insert(finding.key.clone());
+            self.pending.insert(Arc::new(finding));
         }
     }
 
@@ -56,8 +103,8 @@ impl Ledger {
         verdict: Verdict,
         now: Timestamp,
     ) -> Option<Transition> {
-        self.confirm(key);
-        match verdict {
+        self.unconfirm(key, false);
+        let transition = match verdict {
             Verdict::Error(text) => {
                 // Neither compliant nor a finding: what was open stays open.
                 let text: Arc<str> = format!("{object}: {text}").into();
@@ -71,54 +118,114 @@ impl Ledger {
             }
             Verdict::Compliant => {
                 self.clear_error(key);
-                self.resolve(key, Resolution::Compliant)
+                self.pending.remove(key);
+                self.comply(key, now)
             }
             Verdict::Violation(Violation { message, fields, chain }) => {
                 self.clear_error(key);
-                match self.open.get(key) {
-                    Some(known)
-                        if known.message == message
-                            && known.severity == severity
-                            && known.fields == fields
-                            && known.chain == chain =>
-                    {
-                        None
-                    }
-                    Some(known) => {
-                        let since = known.since;
+                if !self.complies.is_empty() {
+                    self.complies.remove(key);
+                }
+                let known = self.standing(key);
+                let since = known.map_or(now, |known| known.since);
+                let flaps = known.map_or(0, |known| known.flaps);
+                let same = known.is_some_and(|known| {
+                    known.message == message
+                        && known.severity == severity
+                        && known.fields == fields
+                        && known.chain == chain
+                });
+                let finding = || {
+                    let (key, object) = (key.clone(), object.clone());
+                    Arc::new(Finding { key, severity, object, message, fields, chain, since, flaps })
+                };
+                if self.open.contains_key(key) {
+                    (!same).then(|| {
                         self.remove(key);
-                        let finding = self.insert(Arc::new(Finding {
-                            key: key.clone(),
-                            severity,
-                            object: object.clone(),
-                            message,
-                            fields,
-                            chain,
-                            since,
-                        }));
-                        Some(Transition::Changed(finding))
+                        Transition::Changed(self.insert(finding()))
+                    })
+                } else if self.patience_of(&key.rule).is_none_or(|patience| patience.opens(since) > now) {
+                    if !same {
+                        self.pending.insert(finding());
                     }
-                    None => {
-                        let (key, object) = (key.clone(), object.clone());
-                        let finding = Finding { key, severity, object, message, fields, chain, since: now };
-                        Some(Transition::Opened(self.insert(Arc::new(finding))))
-                    }
+                    None
+                } else {
+                    self.pending.remove(key);
+                    Some(self.begin(finding(), now))
                 }
             }
+        };
+        self.schedule(key);
+        transition
+    }
+
+    /// Works off up to `limit` of what is due by now: what was wrong for long enough opens, what was right for long
+    /// enough ends.
+    pub fn expire(&mut self, limit: usize, now: Timestamp) -> Vec<Transition> {
+        let mut out = Vec::new();
+        for _ in 0..limit {
+            let Some(key) = self.timers.pop(now) else {
+                break;
+            };
+            if self.due(&key).is_some_and(|due| due <= now) {
+                match self.pending.remove(&key) {
+                    Some(finding) => out.push(self.begin(finding, now)),
+                    None => out.extend(self.resolve(&key, Resolution::Compliant)),
+                }
+            } else {
+                self.openings.remove(&key);
+            }
+            self.schedule(&key);
         }
+        out
+    }
+
+    /// When time alone changes something next.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// What is wrong and is no finding yet, oldest first, in the form of findings.
+    pub fn pending(&self) -> impl Iterator<Item = &Arc<Finding>> {
+        self.pending.iter()
+    }
+
+    /// How many are pending.
+    pub fn count_of_pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How many of one rule.
+    pub fn pending_of_rule(&self, rule: &str) -> usize {
+        self.pending.count_of_rule(rule)
+    }
+
+    /// The finding, or what is pending and will be one.
+    pub fn standing(&self, key: &FindingKey) -> Option<&Arc<Finding>> {
+        self.open.get(key).or_else(|| self.pending.get(key))
     }
 
     /// Forgets what is known of one rule and object: it is gone, or no longer judged.
     pub fn forget(&mut self, key: &FindingKey, why: Resolution) -> Option<Transition> {
         self.clear_error(key);
-        self.resolve(key, why)
+        self.pending.remove(key);
+        let transition = self.resolve(key, why);
+        if !self.openings.is_empty() {
+            self.openings.remove(key);
+        }
+        self.timers.set(key, None);
+        transition
     }
 
     /// The object is there, and there is nothing new to say of it.
     pub fn confirm(&mut self, key: &FindingKey) {
+        self.unconfirm(key, true);
+    }
+
+    fn unconfirm(&mut self, key: &FindingKey, schedule: bool) {
         // Most of the time there is nothing, and looking is not for free.
-        if !self.unconfirmed.is_empty() {
-            self.unconfirmed.remove(key);
+        if !self.unconfirmed.is_empty() && self.unconfirmed.remove(key) && schedule {
+            self.schedule(key);
         }
     }
 
@@ -126,12 +233,16 @@ impl Ledger {
     pub fn doubt(&mut self, lost: impl Fn(&FindingKey) -> bool) {
         let errors: Vec<FindingKey> = self.errors.keys().filter(|key| lost(key)).cloned().collect();
         errors.iter().for_each(|key| self.clear_error(key));
-        self.unconfirmed.extend(self.open.keys().filter(|key| lost(key)).cloned());
+        let doubted: Vec<FindingKey> =
+            self.open.keys().chain(self.pending.keys()).filter(|key| lost(key)).cloned().collect();
+        self.unconfirmed.extend(doubted.iter().cloned());
+        doubted.iter().chain(&errors).for_each(|key| self.schedule(key));
     }
 
-    /// Whether nothing is known of any object: none is open, in doubt or could not be judged.
+    /// Whether nothing is known of any object: none is open, pending, in doubt or could not be judged, and none was
+    /// open lately as far as that matters.
     pub fn is_blank(&self) -> bool {
-        self.open.is_empty() && self.errors.is_empty()
+        self.open.is_empty() && self.errors.is_empty() && self.pending.is_empty() && self.openings.is_empty()
     }
 
     /// Keeps no longer what the open findings of a rule are compared with: it is made again from what they list.
@@ -139,12 +250,12 @@ impl Ledger {
         self.drifted.retain(|key, _| *key.rule != *rule);
     }
 
-    /// Keeps what the finding of a drift rule is compared with, for as long as it is open.
+    /// Keeps what the finding of a drift rule is compared with, for as long as it is open or pending.
     pub fn keep_drifted(&mut self, key: &FindingKey, drifted: Option<Drifted>) {
         if drifted.is_none() && self.drifted.is_empty() {
             return;
         }
-        match drifted.filter(|_| self.open.contains_key(key)) {
+        match drifted.filter(|_| self.standing(key).is_some()) {
             Some(drifted) => self.drifted.insert(key.clone(), drifted),
             None => self.drifted.remove(key),
         };
@@ -157,8 +268,9 @@ impl Ledger {
 
     /// Keeps only what `keep` says, for a policy that changed.
     pub fn retain(&mut self, keep: impl Fn(&FindingKey) -> bool, why: Resolution) -> Vec<Transition> {
-        let stale: Vec<FindingKey> =
-            self.open.keys().chain(self.errors.keys()).filter(|key| !keep(key)).cloned().collect();
+        let known = self.open.keys().chain(self.errors.keys());
+        let known = known.chain(self.pending.keys()).chain(self.openings.keys());
+        let stale: BTreeSet<FindingKey> = known.filter(|key| !keep(key)).cloned().collect();
         stale.iter().filter_map(|key| self.forget(key, why)).collect()
     }
 
@@ -222,6 +334,66 @@ impl Ledger {
         std::mem::take(&mut self.errors_changed)
     }
 
+    /// The object complies: the finding ends, at once or when it did so for long enough.
+    fn comply(&mut self, key: &FindingKey, now: Timestamp) -> Option<Transition> {
+        let finding = if self.open.is_empty() { None } else { self.open.get(key) };
+        let flaps = finding?.flaps;
+        let since = self.complies.get(key).copied().unwrap_or(now);
+        if self.patience_of(&key.rule).is_none_or(|patience| patience.ends(since, flaps) > now) {
+            self.complies.insert(key.clone(), since);
+            return None;
+        }
+        self.resolve(key, Resolution::Compliant)
+    }
+
+    /// Opens a finding.
+    fn begin(&mut self, finding: Arc<Finding>, now: Timestamp) -> Transition {
+        let flapping = self.patience_of(&finding.key.rule).and_then(|patience| patience.flapping);
+        let finding = match flapping {
+            None => finding,
+            Some(flapping) => {
+                let flaps = self.openings.entry(finding.key.clone()).or_default().add(flapping, now);
+                Arc::new(Finding { flaps, ..Arc::unwrap_or_clone(finding) })
+            }
+        };
+        Transition::Opened(self.insert(finding))
+    }
+
+    /// What a rule waits for; none while it is not in force.
+    fn patience_of(&self, rule: &str) -> Option<Patience> {
+        if self.patience.is_empty() {
+            return Some(Patience::default());
+        }
+        self.patience.get(rule).copied().unwrap_or(Some(Patience::default()))
+    }
+
+    /// When what is pending opens, or an open finding whose object complies ends: never while the last verdict is an
+    /// error, or in doubt.
+    fn due(&self, key: &FindingKey) -> Option<Timestamp> {
+        if self.errors.contains_key(key) || self.unconfirmed.contains(key) {
+            return None;
+        }
+        let patience = self.patience_of(&key.rule)?;
+        if let Some(pending) = self.pending.get(key) {
+            return Some(patience.opens(pending.since));
+        }
+        let complies = self.complies.get(key)?;
+        self.open.get(key).map(|finding| patience.ends(*complies, finding.flaps))
+    }
+
+    /// Sets the timer of a key to what is known of it.
+    fn schedule(&mut self, key: &FindingKey) {
+        if self.patience.is_empty() && self.timers.is_empty() {
+            return;
+        }
+        // Of what is open the openings are known for as long as it is.
+        let openings = self.openings.get(key).filter(|_| !self.open.contains_key(key));
+        let flapping = self.patience_of(&key.rule).and_then(|patience| patience.flapping);
+        let forgotten = openings.zip(flapping).and_then(|(openings, flapping)| openings.expire(flapping));
+        let next = self.due(key).into_iter().chain(forgotten).min();
+        self.timers.set(key, next);
+    }
+
     fn insert(&mut self, finding: Arc<Finding>) -> Arc<Finding> {
         *self.by_severity.entry(finding.severity).or_default() += 1;
         *self.by_rule.entry(finding.key.rule.clone()).or_default() += 1;
@@ -241,12 +413,15 @@ impl Ledger {
     }
 
     fn resolve(&mut self, key: &FindingKey, why: Resolution) -> Option<Transition> {
-        if self.open.is_empty() {
-            return None;
-        }
-        self.confirm(key);
+        self.unconfirm(key, false);
         if !self.drifted.is_empty() {
             self.drifted.remove(key);
+        }
+        if !self.complies.is_empty() {
+            self.complies.remove(key);
+        }
+        if self.open.is_empty() {
+            return None;
         }
         self.remove(key).map(|finding| Transition::Resolved(finding, why))
     }
@@ -269,151 +444,4 @@ fn decrement<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::core::chain::Chain;
-    use crate::core::fields::Fields;
-    use proptest::prelude::*;
-
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("a time")
-    }
-
-    fn key(rule: &str, uid: &str) -> FindingKey {
-        FindingKey { rule: rule.into(), selection: "all".into(), uid: uid.into() }
-    }
-
-    fn object(uid: &str) -> ObjectId {
-        ObjectId {
-            api_version: "v1".into(),
-            kind: "Pod".into(),
-            namespace: Some("n".into()),
-            name: uid.into(),
-            uid: uid.into(),
-        }
-    }
-
-    fn enter(
-        ledger: &mut Ledger,
-        rule: &str,
-        uid: &str,
-        severity: Severity,
-        verdict: Verdict,
-        t: i64,
-    ) -> Option<Transition> {
-        ledger.enter(&key(rule, uid), severity, &object(uid), verdict, at(t))
-    }
-
-    fn violation(text: &str) -> Verdict {
-        Verdict::Violation(Violation {
-            message: text.into(),
-            fields: Fields::default(),
-            chain: Chain::default(),
-        })
-    }
-
-    #[test]
-    fn a_finding_opens_once_changes_and_resolves_once() {
-        let mut ledger = Ledger::default();
-        let high = Severity::High;
-        assert!(matches!(enter(&mut ledger, "r", "a", high, violation("x"), 1), Some(Transition::Opened(_))));
-        assert_eq!(enter(&mut ledger, "r", "a", high, violation("x"), 2), None);
-        let Some(Transition::Changed(changed)) = enter(&mut ledger, "r", "a", high, violation("y"), 3) else {
-            panic!("a new message is a change");
-        };
-        assert_eq!(changed.since, at(1), "a change keeps its age");
-        assert!(matches!(
-            enter(&mut ledger, "r", "a", high, Verdict::Compliant, 4),
-            Some(Transition::Resolved(_, Resolution::Compliant))
-        ));
-        assert_eq!(enter(&mut ledger, "r", "a", high, Verdict::Compliant, 5), None);
-        assert!(ledger.is_empty());
-    }
-
-    #[test]
-    fn an_error_neither_opens_nor_resolves_and_is_counted_until_it_is_mended() {
-        let mut ledger = Ledger::default();
-        let error = || Verdict::Error("no such key".into());
-        assert_eq!(enter(&mut ledger, "r", "a", Severity::Low, error(), 1), None);
-        assert_eq!((ledger.len(), ledger.errors()), (0, 1));
-        assert!(ledger.take_errors_changed() && !ledger.take_errors_changed());
-        enter(&mut ledger, "r", "a", Severity::Low, error(), 1);
-        assert!(!ledger.take_errors_changed(), "the same error again is no news");
-        enter(&mut ledger, "r", "b", Severity::Low, violation("x"), 2);
-        assert_eq!(enter(&mut ledger, "r", "b", Severity::Low, error(), 3), None);
-        assert_eq!((ledger.len(), ledger.errors_of_rule("r").0), (1, 2));
-        let text = |ledger: &Ledger| ledger.errors_of_rule("r").1.map(ToString::to_string);
-        assert_eq!(text(&ledger).as_deref(), Some("Pod n/b: no such key"));
-        enter(&mut ledger, "r", "b", Severity::Low, violation("x"), 4);
-        assert_eq!(
-            text(&ledger).as_deref(),
-            Some("Pod n/a: no such key"),
-            "an error that is mended is not shown while another is left"
-        );
-        enter(&mut ledger, "r", "a", Severity::Low, Verdict::Compliant, 5);
-        assert_eq!((ledger.errors(), ledger.errors_of_rule("r")), (0, (0, None)));
-        assert!(ledger.take_errors_changed());
-    }
-
-    #[test]
-    fn the_list_is_worst_and_oldest_first() {
-        let mut ledger = Ledger::default();
-        enter(&mut ledger, "r", "new-low", Severity::Low, violation("x"), 9);
-        enter(&mut ledger, "r", "old-low", Severity::Low, violation("x"), 1);
-        enter(&mut ledger, "r", "new-critical", Severity::Critical, violation("x"), 8);
-        enter(&mut ledger, "r", "old-critical", Severity::Critical, violation("x"), 2);
-        let order: Vec<_> = ledger.open().map(|f| f.object.name.to_string()).collect();
-        assert_eq!(order, ["old-critical", "new-critical", "old-low", "new-low"]);
-    }
-
-    #[test]
-    fn what_was_restored_is_confirmed_silently_or_resolved_when_its_selection_is_complete() {
-        let finding = |uid: &str| Finding {
-            key: key("r", uid),
-            severity: Severity::High,
-            object: object(uid),
-            message: "x".into(),
-            fields: Fields::default(),
-            chain: Chain::default(),
-            since: at(1),
-        };
-        let mut ledger = Ledger::default();
-        ledger.restore(finding("stays"));
-        ledger.restore(finding("went-away"));
-        assert_eq!(enter(&mut ledger, "r", "stays", Severity::High, violation("x"), 50), None);
-        assert!(ledger.settle("another-selection").is_empty());
-        let settled = ledger.settle("all");
-        assert_eq!(settled.len(), 1);
-        assert_eq!(&*settled[0].finding().object.name, "went-away");
-        assert_eq!(ledger.get(&key("r", "stays")).map(|f| f.since), Some(at(1)));
-        assert!(ledger.settle("all").is_empty());
-    }
-
-    proptest! {
-        /// Totals equal what counting the list gives, whatever came in.
-        #[test]
-        fn totals_are_exact(steps in prop::collection::vec((0..3u8, 0..4u8, 0..3u8, 0..4u8), 0..80)) {
-            let mut ledger = Ledger::default();
-            for (t, (rule, uid, severity, what)) in steps.into_iter().enumerate() {
-                let (rule, uid) = (format!("r{rule}"), format!("u{uid}"));
-                let severity = [Severity::Low, Severity::High, Severity::Critical][severity as usize];
-                let verdict = match what {
-                    0 => Verdict::Compliant,
-                    1 => Verdict::Error("e".into()),
-                    n => violation(&n.to_string()),
-                };
-                enter(&mut ledger, &rule, &uid, severity, verdict, t as i64);
-                let listed: Vec<_> = ledger.open().cloned().collect();
-                prop_assert_eq!(listed.len(), ledger.len());
-                for severity in Severity::ALL {
-                    prop_assert_eq!(listed.iter().filter(|f| f.severity == severity).count(), ledger.count(severity));
-                }
-                for rule in ["r0", "r1", "r2"] {
-                    prop_assert_eq!(listed.iter().filter(|f| &*f.key.rule == rule).count(), ledger.count_of_rule(rule));
-                }
-                let ranks: Vec<_> = listed.iter().map(|f| rank(f)).collect();
-                prop_assert!(ranks.is_sorted());
-            }
-        }
-    }
-}
+mod tests;

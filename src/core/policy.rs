@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::cel::{Program, Reads, Root, Variable, Want};
+use super::cel::{NowUse, Program, Reads, Root, Variable, Want};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
 use super::lookup::{Lookup, NoParams};
@@ -84,6 +84,19 @@ impl CompiledPolicy {
     /// Whether any rule needs to know who changed which field.
     pub fn asks_who(&self) -> bool {
         self.rules.iter().any(CompiledRule::asks_who)
+    }
+
+    /// Whether the passing of time may change a verdict at a moment that cannot be told. What only words a finding does
+    /// not count, nor do rules on changes, which are judged once.
+    pub fn needs_interval(&self) -> bool {
+        let states = self.rules.iter().filter(|rule| rule.as_change().is_none() && rule.kind.is_some());
+        let conditions = self.match_conditions.iter().map(|condition| &condition.program);
+        let judged = states.clone().next().into_iter().flat_map(|_| conditions.clone());
+        let unforeseen = |program: &Program| program.now_use() == NowUse::Unforeseen;
+        // Moments are those of objects, and not of groups.
+        let groups = states.clone().filter(|rule| rule.as_group().is_some()).flat_map(CompiledRule::decisive);
+        judged.chain(states.filter_map(CompiledRule::validation)).any(unforeseen)
+            || groups.into_iter().any(|program| program.now_use() != NowUse::None)
     }
 
     /// Whether judging it needs the namespaces of the cluster.

@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::core::cel::{MAX_STEPS, Program, Reads, Root, Sizes};
+use crate::core::cel::{MAX_STEPS, NowUse, Program, Reads, Root, Sizes};
 use crate::core::check::{self, Warning};
 use crate::core::paths::Paths;
+use crate::core::patience::{Flapping, Patience};
 use crate::core::policy::{CompiledPolicy, Selection};
 use crate::core::project::Shape;
 use crate::core::rules::{Baseline, CompiledRule, Expected, Operation, RuleKind};
@@ -37,6 +38,9 @@ pub fn explain(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Stri
     for condition in &policy.match_conditions {
         page.line(2, &condition.name);
         page.program(policy, "expression", &condition.program);
+        if let Some(text) = again(&condition.program) {
+            page.fact("judged again", text);
+        }
         let field = |field: &str| field.starts_with("spec.matchConditions[");
         page.warnings(&warnings.listed, |warning| {
             field(&warning.field) && named(policy, warning, &condition.program)
@@ -80,7 +84,10 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
     let mut facts = vec![("judges", judged.join(", "))];
     match &rule.kind {
         None => {}
-        Some(RuleKind::State(state)) => of_program(policy, "expression", &state.validation, &mut facts),
+        Some(RuleKind::State(state)) => {
+            of_program(policy, "expression", &state.validation, &mut facts);
+            facts.extend(again(&state.validation).map(|text| ("judged again", text.to_owned())));
+        }
         Some(RuleKind::Change(change)) => {
             let on: Vec<&str> = change.on.iter().map(|operation| operation.as_str()).collect();
             facts.push(("on", on.join(", ")));
@@ -118,6 +125,7 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
             facts.push(("compares", fields(&drift.scope.compared())));
         }
     }
+    facts.extend(waits(rule.patience));
     if let Some(wording) = rule.wording() {
         match (&wording.expression, &wording.message) {
             (Some(program), _) => of_program(policy, "message", program, &mut facts),
@@ -126,6 +134,33 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
         }
     }
     facts
+}
+
+/// What a rule waits for.
+fn waits(patience: Patience) -> impl Iterator<Item = (&'static str, String)> {
+    let Patience { hold, keep, flapping } = patience;
+    let hold = (!hold.is_zero())
+        .then(|| ("for", format!("{hold:#}: false for so long is a finding, less is pending")));
+    let keep = (!keep.is_zero())
+        .then(|| ("keepFor", format!("{keep:#}: a finding ends when it was true for so long")));
+    let flapping = flapping.map(|Flapping { opens, within }| {
+        (
+            "flapping",
+            format!("a finding that opens {opens} times within {within:#} ends when it was true for as long"),
+        )
+    });
+    hold.into_iter().chain(keep).chain(flapping)
+}
+
+/// When time alone makes it a reason to judge again.
+fn again(program: &Program) -> Option<&'static str> {
+    match program.now_use() {
+        NowUse::None => None,
+        NowUse::Moments => Some("each object at the moment when a comparison with now flips"),
+        NowUse::Unforeseen => Some(
+            "all objects every minute: now is not only compared with times, so no moment is known at which that is due",
+        ),
+    }
 }
 
 /// What a watch keeps of each object, one a line.
@@ -268,7 +303,7 @@ impl Page {
     fn fact(&mut self, label: &str, text: &str) {
         for (n, line) in text.trim_end().lines().enumerate() {
             let label = if n == 0 { label } else { "" };
-            self.line(3, format!("{label:12}{line}").trim_end());
+            self.line(3, format!("{label:11} {line}").trim_end());
         }
     }
 }

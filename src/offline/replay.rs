@@ -8,15 +8,14 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::kinds::{Kind, by_kind, guess_plural};
 use super::select::Matcher;
-use crate::core::cel::Root;
-use crate::core::engine::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Route};
+use crate::core::engine::{Assignment, Engine, Outcome, Reader, Route};
 use crate::core::event::{ObjectEvent, ObjectKey, WatchId};
 use crate::core::finding::PolicyKey;
 use crate::core::policy::{CompiledPolicy, PolicySet, Target};
 use crate::core::project::ProjectedObject;
 
-/// Most times that policies which read `now` are judged between two events.
-const MAX_TICKS: i64 = 10_000;
+/// Most moments between two events at which something due is worked off; where there are more, several are one.
+const MAX_TICKS: u32 = 10_000;
 
 /// What an API server would know of a kind.
 #[derive(Debug, Default)]
@@ -213,7 +212,7 @@ impl Replay {
         Some(self.assign())
     }
 
-    /// The operator restarts with the findings that were open; every kind is to be listed anew.
+    /// The operator restarts with the findings that were open or pending; every kind is to be listed anew.
     pub fn restart(&mut self) -> Outcome {
         let before = std::mem::take(&mut self.engine);
         self.watches.clear();
@@ -221,20 +220,28 @@ impl Replay {
         for (key, policy) in &self.policies {
             let open = before.open(key).iter().map(|finding| (**finding).clone()).collect();
             self.engine.restore(key.clone(), policy.uid.clone(), open);
+            let pending = before.pending(key).iter().map(|pending| (**pending).clone()).collect();
+            self.engine.restore_pending(key.clone(), policy.uid.clone(), pending);
         }
         self.assign()
     }
 
-    /// Time passes, to `time`; each outcome with its time. Time never goes back.
+    /// Time passes, to `time`, from one moment at which something is due to the next; each outcome with its time. Time
+    /// never goes back.
     pub fn advance(&mut self, time: Timestamp) -> Vec<(Timestamp, Outcome)> {
         let mut outcomes = Vec::new();
-        if self.policies.values().any(|policy| policy.uses(Root::Now)) {
-            let gap = time.duration_since(self.now);
-            let step = NOW_INTERVAL.max(SignedDuration::from_secs(gap.as_secs() / MAX_TICKS + 1));
-            while let Some(next) = self.now.checked_add(step).ok().filter(|next| *next < time) {
-                self.now = next;
-                outcomes.push(self.tick());
-            }
+        for tick in 0..MAX_TICKS {
+            let Some(due) = self.engine.next_deadline().filter(|due| *due < time) else {
+                break;
+            };
+            // In the second half of what may be, far enough for the rest.
+            let step = match tick < MAX_TICKS / 2 {
+                true => 0,
+                false => time.duration_since(self.now).as_secs() / i64::from(MAX_TICKS - tick),
+            };
+            let earliest = self.now.saturating_add(SignedDuration::from_secs(step)).unwrap_or(time);
+            self.now = due.max(earliest);
+            outcomes.push(self.tick());
         }
         // Large groups wait for their time.
         let next =

@@ -3,6 +3,7 @@
 
 mod groups;
 mod lookups;
+mod patience;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -154,6 +155,7 @@ impl Compiler {
             selection.is_judged() && (all || named)
         };
         let field = format!("spec.rules[{n}]");
+        let patience = self.patience(&field, &name, rule);
         let kind = match (&rule.expression, &rule.drift) {
             (Some(_), None) if is_group => {
                 let whole = validation.map(|validation| Expression { validation, wording });
@@ -183,7 +185,8 @@ impl Compiler {
             severity: rule.severity.map_or(severity, Into::into),
             selections: selections.iter().map(judged).collect(),
             lookups: BTreeSet::new(),
-            kind,
+            kind: kind.filter(|_| patience.is_some()),
+            patience: patience.unwrap_or_default(),
             name,
         };
         compiled.lookups =

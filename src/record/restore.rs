@@ -1,4 +1,4 @@
-//! What an earlier process left in the cluster: the findings that were open, and what was told of them.
+//! What an earlier process left in the cluster: the findings that were open or pending, and what was told of them.
 //!
 //! Sources are the status of each policy, which lists the worst, and the Events on objects, which last for as
 //! long as the API server keeps Events. A finding in neither is announced once more.
@@ -58,7 +58,10 @@ pub async fn restore(
         let status = published.statuses.get(key);
         let listed = status.into_iter().flat_map(|status| &status.findings);
         for finding in listed.filter_map(from_status) {
-            let young = now.duration_since(finding.since) < EVENTS_LAST;
+            // It opened when its rule had waited.
+            let rule = policy.rules.iter().find(|rule| rule.name == finding.key.rule);
+            let opened = rule.map_or(finding.since, |rule| rule.patience.opens(finding.since));
+            let young = now.duration_since(opened) < EVENTS_LAST;
             // Of a young finding there would be an Event if it had been told.
             if !(complete && young) {
                 told.entry(finding.key.clone()).or_insert_with(|| Arc::new(finding.clone()));
@@ -76,6 +79,8 @@ pub async fn restore(
             occurrences.extend(known.map(|occurrence| occurrence.id()));
             engine.restore_history(key.clone(), policy.uid.clone(), history);
         }
+        let pending = status.into_iter().flat_map(|status| &status.pending).filter_map(from_status);
+        engine.restore_pending(key.clone(), policy.uid.clone(), pending.collect());
         count += open.len();
         let open = open.into_values().map(Arc::unwrap_or_clone).collect();
         engine.restore(key.clone(), policy.uid.clone(), open);
@@ -161,6 +166,7 @@ pub fn from_status(status: &FindingStatus) -> Option<Finding> {
         fields: fields::read(&status.fields, status.fields_omitted),
         chain: chain::read(&status.chain),
         since: status.since.parse().ok()?,
+        flaps: u32::try_from(status.flaps).unwrap_or_default(),
     })
 }
 
@@ -174,6 +180,7 @@ fn occurrence(status: &OccurrenceStatus) -> Option<Occurrence> {
         fields: fields::read(&status.fields, status.fields_omitted),
         chain: Chain::default(),
         since: status.time.parse().ok()?,
+        flaps: 0,
     };
     Some(Occurrence {
         finding: Arc::new(finding),

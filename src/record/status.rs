@@ -259,6 +259,8 @@ async fn status_of(
     }
     let label = PolicyLabel { policy: policy.key.to_string() };
     sources.metrics.rule_errors.get_or_create(&label).set(rule_errors as i64);
+    let pending = report.as_ref().map_or(0, |report| report.pending);
+    sources.metrics.pending.get_or_create(&label).set(pending as i64);
     let states = policy.selections.iter().map(|selection| {
         let reader = Reader { policy: policy.key.clone(), selection: selection.name.clone() };
         sources.board.selection(&reader, policy.needs_namespaces())

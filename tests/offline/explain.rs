@@ -72,6 +72,37 @@ fn what_a_rule_reads_costs_and_gets_wrong_is_told() {
 }
 
 #[test]
+fn what_a_rule_waits_for_and_when_time_matters_is_told() {
+    let folder = Folder::new("explain-time");
+    let policy = folder.write(
+        "policy.yaml",
+        "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: times}
+spec:
+  resources: [{name: pods, apiVersion: v1, kind: Pod}]
+  matchConditions: [{name: office, expression: now.getHours() > 8}]
+  rules:
+  - {name: young, expression: \"now - timestamp(object.metadata.creationTimestamp) < duration('1h')\", for: 1h30m}
+  - {name: quiet, expression: has(object.spec.quiet), keepFor: 90s, flapping: {opens: 4, within: 10m}}
+",
+    );
+    let told = polywatch(&["explain", "-f", &policy], b"");
+    assert_eq!(told.code, 0, "{}", told.err);
+    for line in [
+        "      judged again all objects every minute: now is not only compared with times",
+        "      judged again each object at the moment when a comparison with now flips",
+        "      for         1h 30m: false for so long is a finding, less is pending",
+        "      keepFor     1m 30s: a finding ends when it was true for so long",
+        "      flapping    a finding that opens 4 times within 10m ends when it was true for as long",
+    ] {
+        assert!(told.out.contains(line), "{line:?} is not in\n{}", told.out);
+    }
+    assert_eq!(told.out.matches("judged again").count(), 2, "{}", told.out);
+}
+
+#[test]
 fn definitions_that_are_none_are_refused_with_their_place() {
     let folder = Folder::new("explain-wrong");
     let policy = folder.write("policy.yaml", POLICY);

@@ -87,7 +87,7 @@ fn transitions_come_in_order_and_with_the_recorded_time() {
             "00:00:02Z Opened r ",
             "00:10:00Z Resolved r the object is compliant again",
             "00:11:00Z Opened r ",
-            // Judged again each minute, since no event tells of time.
+            // Judged again at its moment, since no event tells of time.
             "00:30:00Z Opened fresh ",
             "01:00:00Z Resolved r the policy no longer selects the object",
             "01:00:00Z Resolved fresh the policy no longer selects the object",

@@ -178,6 +178,27 @@ fn policies_that_could_never_work_are_refused_with_their_place() {
             "p.yaml:8:27: spec.rules[0].expression: ",
         ),
         (
+            "wait",
+            with("name: r", "name: r, for: 5 minutes"),
+            "p.yaml:8:20: spec.rules[0].for: for must be a time in hours, minutes and seconds, such as 30s, 5m or 1h30m",
+        ),
+        (
+            "long-wait",
+            with("name: r", "name: r, keepFor: 721h"),
+            "spec.rules[0].keepFor: keepFor must be a time in",
+        ),
+        ("no-wait", with("name: r", "name: r, for: 0s"), "spec.rules[0].for: for must be a time in"),
+        (
+            "flapping",
+            with("name: r", "name: r, flapping: {opens: 1, within: 10m}"),
+            "spec.rules[0].flapping.opens: must be at least 2",
+        ),
+        (
+            "wait-for-changes",
+            with("name: r", "name: r, for: 5m, 'on': [Update]"),
+            "spec.rules[0]: for, keepFor and flapping are about findings that stand",
+        ),
+        (
             "not-ours",
             POD.to_owned(),
             "p.yaml:2:7: this is a Pod of v1; a MonitorPolicy of polywatch.dev/v1alpha1 is expected here",

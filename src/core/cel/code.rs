@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use super::libraries::DeclaredOverload;
-use super::operators::{Arithmetic, Order};
+use super::moments::Comparison;
+use super::operators::Arithmetic;
 use super::scope::Root;
 use super::value::Value;
 
@@ -48,7 +49,7 @@ pub(super) enum Code {
     /// `a == b`, or its negation.
     Equal { sides: Box<[Code; 2]>, negated: bool },
     /// `a < b` and the like.
-    Ordered(Order, Box<[Code; 2]>),
+    Ordered(Comparison, Box<[Code; 2]>),
     /// `a + b` and the like.
     Calculate(Arithmetic, Box<[Code; 2]>),
     /// `-x`.

@@ -9,6 +9,7 @@ use super::check::{self, Checked};
 use super::code::Code;
 use super::error::{CompileError, Position, Text};
 use super::estimate::{Sizes, estimate};
+use super::moments::{self, Motion, NowUse};
 use super::parse::{self, Parsed};
 use super::reads::{self, Reads, Traced};
 use super::scope::{Root, Roots, Scope};
@@ -46,6 +47,7 @@ struct Compiled {
     lookups: BTreeSet<usize>,
     slots: usize,
     depth: usize,
+    motion: Motion,
     reads: Reads,
     traced: Traced,
 }
@@ -80,6 +82,16 @@ impl Program {
     /// [`super::MAX_STEPS`]; without the variables it reads.
     pub fn estimate(&self, sizes: Sizes) -> u64 {
         estimate(&self.0.code, sizes)
+    }
+
+    /// How `now` decides what it comes out as, through the variables that it reads as well.
+    pub fn now_use(&self) -> NowUse {
+        self.0.motion.now_use()
+    }
+
+    /// How its value moves as `now` does.
+    pub(super) fn motion(&self) -> Motion {
+        self.0.motion
     }
 
     /// The fields it reads, through the variables that it reads as well.
@@ -125,7 +137,7 @@ pub fn compile(source: &str, scope: &Scope, want: Want) -> Result<Program, Compi
 
 fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, CompileError> {
     // What is thrown away on an error is dropped here, where the stack is large.
-    let (checked, at) = read(source, scope)?;
+    let (mut checked, at) = read(source, scope)?;
     if let Some(fault) = checked.faults.into_iter().next() {
         return Err(fault);
     }
@@ -146,6 +158,7 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
     let of_variables = checked.variables.iter().flat_map(|place| scope.lookups_of_variable(*place));
     let of_lookups = checked.lookups.iter().flat_map(|place| scope.lookups_of_lookup(*place));
     let lookups = of_variables.chain(of_lookups).collect();
+    let motion = moments::mark(&mut checked.code, scope);
     let (reads, traced) = reads::trace(&checked.code, scope, want == Want::Whole);
     let compiled = Compiled {
         source: source.to_owned(),
@@ -156,6 +169,7 @@ fn compile_here(source: &str, scope: &Scope, want: Want) -> Result<Program, Comp
         lookups,
         slots: checked.slots,
         depth,
+        motion,
         reads,
         traced,
     };

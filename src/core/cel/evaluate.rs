@@ -102,13 +102,16 @@ pub struct Bindings<'a> {
     group: Option<(Value<'a>, &'a str)>,
     /// What all evaluations together may still cost.
     left: u64,
+    /// When a comparison that was evaluated comes out otherwise, in nanoseconds since 1970.
+    next_flip: Option<i128>,
 }
 
 impl<'a> Bindings<'a> {
     /// Binds, and looks at nothing yet.
     pub fn new(inputs: Inputs<'a>) -> Self {
         let variables = vec![None; inputs.variables.len()];
-        Self { inputs, lookups: Vec::new(), variables, group: None, left: MAX_POLICY_STEPS }
+        let (lookups, left) = (Vec::new(), MAX_POLICY_STEPS);
+        Self { inputs, lookups, variables, group: None, left, next_flip: None }
     }
 
     /// Binds a group.
@@ -146,6 +149,17 @@ impl<'a> Bindings<'a> {
     /// What the evaluations so far have cost, in the unit of [`MAX_STEPS`].
     pub fn spent(&self) -> u64 {
         MAX_POLICY_STEPS - self.left
+    }
+
+    /// The earliest moment at which a comparison with `now` that was evaluated so far comes out otherwise, the object
+    /// being as it is; none for never. See [`super::NowUse`].
+    pub fn next_flip(&self) -> Option<Timestamp> {
+        self.next_flip.and_then(|at| Timestamp::from_nanosecond(at).ok())
+    }
+
+    fn note_flip(&mut self, flips_in: Option<i128>) {
+        let at = flips_in.map(|nanoseconds| self.inputs.now.as_nanosecond().saturating_add(nanoseconds));
+        self.next_flip = self.next_flip.into_iter().chain(at).min();
     }
 
     fn evaluate(&mut self, program: &Program) -> Result<Value<'a>, EvalError> {
@@ -299,10 +313,14 @@ impl<'a> Run<'_, 'a> {
                 other => Err(Fault::no_such_overload("?:", &[other])),
             },
             Code::Equal { sides, negated } => self.equal(sides, *negated),
-            Code::Ordered(order, sides) => {
+            Code::Ordered(comparison, sides) => {
                 let [a, b] = self.both(sides)?;
                 self.meter.charge(text_cost(&a, &b, u64::min))?;
-                operators::ordered(*order, &a, &b).map(Value::Bool)
+                let holds = operators::ordered(comparison.order, &a, &b)?;
+                if comparison.slope != 0 {
+                    self.bindings()?.note_flip(comparison.flips_in(&a, &b));
+                }
+                Ok(Value::Bool(holds))
             }
             Code::Calculate(operator, sides) => self.calculate(*operator, sides),
             Code::Negate(operand) => {

@@ -31,6 +31,7 @@ mod estimate;
 mod evaluate;
 mod fault;
 mod libraries;
+mod moments;
 mod operators;
 mod parse;
 mod reads;
@@ -49,6 +50,7 @@ pub use error::{CompileError, EvalError, MAX_COMPILE_MESSAGE, MAX_EVAL_MESSAGE, 
 pub use estimate::Sizes;
 pub use evaluate::{Bindings, Found, GroupInputs, Inputs, Variable};
 pub use libraries::reference;
+pub use moments::NowUse;
 pub use reads::Reads;
 pub use references::{References, references};
 pub use scope::{Root, Scope};

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use super::compile::Program;
+use super::moments::Motion;
 use super::reads::{Reads, Traced};
 use super::types::{Form, ObjectType, Type};
 
@@ -94,6 +95,7 @@ struct Declared {
     name: String,
     result: Type,
     depth: usize,
+    motion: Motion,
     /// What it reads, and what its value may be a part of.
     traced: (Reads, Traced),
     lookups: BTreeSet<usize>,
@@ -109,6 +111,7 @@ struct Lookup {
     element: Type,
     /// What finding the objects reads.
     reads: Reads,
+    motion: Motion,
     /// The lookups that it takes to find them, and itself.
     lookups: BTreeSet<usize>,
 }
@@ -138,6 +141,7 @@ impl Scope {
             name: name.to_owned(),
             result: program.result().clone(),
             depth: program.depth(),
+            motion: program.motion(),
             traced: (program.reads().clone(), program.traced().clone()),
             lookups: program.lookups().clone(),
         });
@@ -158,10 +162,12 @@ impl Scope {
             many,
             element,
             reads: Reads::default(),
+            motion: Motion::default(),
             lookups: [place].into(),
         };
         for program in programs {
             lookup.reads.add(program.reads());
+            lookup.motion.find_by(program.motion());
             lookup.lookups.extend(program.lookups());
         }
         self.lookups.push(lookup);
@@ -174,6 +180,7 @@ impl Scope {
             many: false,
             element: Type::Dyn,
             reads: Reads::default(),
+            motion: Motion::default(),
             lookups: BTreeSet::new(),
         });
     }
@@ -182,6 +189,7 @@ impl Scope {
     pub fn add_to_lookup(&mut self, program: &Program) {
         if let Some(lookup) = self.lookups.last_mut() {
             lookup.reads.add(program.reads());
+            lookup.motion.find_by(program.motion());
             lookup.lookups.extend(program.lookups());
         }
     }
@@ -194,19 +202,15 @@ impl Scope {
             many: false,
             element: Type::Dyn,
             reads: Reads::default(),
+            motion: Motion::default(),
             lookups: [self.lookups.len()].into(),
         });
     }
 
     /// Declares a variable of which only the type matters.
     pub fn declare_type(&mut self, name: &str, result: Type) {
-        self.variables.push(Declared {
-            name: name.to_owned(),
-            result,
-            depth: 0,
-            traced: Default::default(),
-            lookups: BTreeSet::new(),
-        });
+        let (motion, traced, lookups) = Default::default();
+        self.variables.push(Declared { name: name.to_owned(), result, depth: 0, motion, traced, lookups });
     }
 
     /// Whether a schema says what the objects are. What is checked then compiles without it.
@@ -272,9 +276,19 @@ impl Scope {
         self.lookups.get(place).map(|known| (known.many, &known.reads))
     }
 
+    /// How what a lookup finds moves as `now` does.
+    pub(super) fn lookup_motion(&self, place: usize) -> Motion {
+        self.lookups.get(place).map(|known| known.motion).unwrap_or_default()
+    }
+
     /// The lookups that one takes, itself among them.
     pub(super) fn lookups_of_lookup(&self, place: usize) -> impl Iterator<Item = usize> {
         self.lookups.get(place).into_iter().flat_map(|known| known.lookups.iter().copied())
+    }
+
+    /// How the value of a variable moves as `now` does.
+    pub(super) fn motion(&self, place: usize) -> Motion {
+        self.variables.get(place).map(|known| known.motion).unwrap_or_default()
     }
 
     /// How deep evaluating the variable goes.

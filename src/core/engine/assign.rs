@@ -22,6 +22,7 @@ use crate::core::lookup::Lookup;
 use crate::core::paths::Paths;
 use crate::core::policy::{CompiledPolicy, Role};
 use crate::core::rules::CompiledRule;
+use crate::core::timers::Timers;
 
 impl Engine {
     /// Hands over what an earlier process had open for a policy. To be called before the policy is assigned;
@@ -29,6 +30,12 @@ impl Engine {
     pub fn restore(&mut self, policy: PolicyKey, uid: Arc<str>, findings: Vec<Finding>) {
         let restored = self.restored.entry(policy).or_default();
         (restored.uid, restored.findings) = (uid, findings);
+    }
+
+    /// Hands over what was pending in an earlier process, under the same conditions.
+    pub fn restore_pending(&mut self, policy: PolicyKey, uid: Arc<str>, pending: Vec<Finding>) {
+        let restored = self.restored.entry(policy).or_default();
+        (restored.uid, restored.pending) = (uid, pending);
     }
 
     /// Hands over what occurred in an earlier process, under the same conditions.
@@ -56,13 +63,14 @@ impl Engine {
                 }
                 None => {
                     let mut tracked = Tracked::new(policy.clone(), now);
-                    if let Some(Restored { uid, findings, history }) = self.restored.remove(key)
+                    if let Some(Restored { uid, findings, pending, history }) = self.restored.remove(key)
                         && uid == policy.uid
                     {
                         tracked.history = history;
-                        for finding in findings.into_iter().filter(|finding| covers(policy, &finding.key)) {
-                            tracked.ledger.restore(finding);
-                        }
+                        let covered = |finding: &Finding| covers(policy, &finding.key);
+                        findings.into_iter().filter(covered).for_each(|open| tracked.ledger.restore(open));
+                        let pending = pending.into_iter().filter(covered);
+                        pending.for_each(|pending| tracked.ledger.restore_pending(pending));
                     }
                     self.policies.insert(key.clone(), tracked);
                 }
@@ -242,6 +250,7 @@ impl Tracked {
             uses_request: false,
             groups: PolicyGroups::default(),
             judge_again: None,
+            moments: Timers::default(),
             absent: HashSet::new(),
             sources: Vec::new(),
             dependents: Dependents::default(),
@@ -257,12 +266,16 @@ impl Tracked {
         self.uses_namespace_object = self.policy.uses(Root::NamespaceObject);
         self.uses_request = self.policy.uses(Root::Request);
         let next = now.saturating_add(NOW_INTERVAL).unwrap_or(Timestamp::MAX);
-        self.judge_again = self.policy.uses(Root::Now).then_some(next);
+        self.judge_again = self.policy.needs_interval().then_some(next);
+        let rules = self.policy.rules.iter();
+        self.ledger.heed(rules.map(|rule| (&rule.name, rule.kind.as_ref().map(|_| rule.patience))));
     }
 
     fn replace(&mut self, policy: Arc<CompiledPolicy>, now: Timestamp) -> Vec<Transition> {
         let before = std::mem::replace(&mut self.policy, policy);
         self.note_needs(now);
+        // All objects are judged again, and say then for when.
+        self.moments = Timers::default();
         // What was kept of an object that drifted lacks the fields that the rule is about now.
         for rule in self.policy.rules.iter().filter(|rule| rule.drift_scope() != drift_scope(&before, rule)) {
             self.ledger.forget_drifted(&rule.name);
@@ -285,7 +298,8 @@ impl Tracked {
         }
         self.settled.remove(selection);
         if let Some(at) = self.policy.selections.iter().position(|known| known.name == *selection) {
-            self.dependents.forget_watch(Some(at), id);
+            self.forget_moments(id, at);
+            self.dependents.forget_watch(at, id);
             self.groups.lose((at, id));
         }
         if self.ledger.is_blank() {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::judge::Case;
 use super::plan::Plan;
-use super::{Engine, NOW_INTERVAL, Outcome, Reader};
+use super::{Engine, Outcome, Reader};
 use crate::core::event::WatchId;
 use crate::core::finding::PolicyKey;
 use crate::core::rules::CompiledRule;
@@ -57,7 +57,8 @@ impl Pass {
 }
 
 impl Engine {
-    /// Judges up to `limit` queued objects, or groups that come to as many; returns what came of it. Call again while [`Engine::has_work`].
+    /// Works off up to `limit` of what is due, or judges up to `limit` queued objects, or groups that come to as many;
+    /// returns what came of it. Call again while [`Engine::has_work`].
     pub fn work(&mut self, limit: usize, now: Timestamp) -> Outcome {
         let groups = self.next_groups().cloned();
         self.take_turns();
@@ -65,6 +66,10 @@ impl Engine {
             return self.judge_groups(&policy, limit, now);
         }
         let mut out = Vec::new();
+        if let Some(policy) = self.due.pop_front() {
+            self.work_due(policy, limit, now, &mut out);
+            return out;
+        }
         let mut work = match self.work.pop_front() {
             Some(Work::Pass(pass)) => pass,
             Some(Work::Affected(policy)) => {
@@ -96,36 +101,15 @@ impl Engine {
         out
     }
 
-    /// Whether objects or groups are queued to be judged.
+    /// Whether something is due, or objects or groups are queued to be judged.
     pub fn has_work(&self) -> bool {
-        !self.work.is_empty() || self.has_groups()
+        !self.due.is_empty() || !self.work.is_empty() || self.has_groups()
     }
 
     /// The policy that [`Engine::work`] turns to next.
     pub fn next_work(&self) -> Option<PolicyKey> {
-        let groups = self.next_groups().cloned();
-        groups.or_else(|| self.work.front().map(|work| work.policy().clone()))
-    }
-
-    /// Queues what the passing of time may have changed.
-    pub fn tick(&mut self, now: Timestamp) {
-        self.groups_due(now);
-        let due: Vec<Reader> = self
-            .policies
-            .iter_mut()
-            .filter(|(_, tracked)| tracked.judge_again.is_some_and(|at| at <= now))
-            .flat_map(|(key, tracked)| {
-                tracked.judge_again = Some(now.saturating_add(NOW_INTERVAL).unwrap_or(Timestamp::MAX));
-                tracked.groups.queue_all();
-                tracked.readers(key)
-            })
-            .collect();
-        for reader in due {
-            for watch in self.feeds(&reader) {
-                self.queue(reader.clone(), watch, None);
-            }
-            self.wake_groups(&reader.policy);
-        }
+        let groups = self.next_groups();
+        groups.or_else(|| self.due.front()).or_else(|| self.work.front().map(Work::policy)).cloned()
     }
 
     /// Queues a pass over a watch, or over one namespace of it. A pass over all that is under way begins again for
@@ -188,7 +172,7 @@ impl Engine {
         }
     }
 
-    fn feeds(&self, reader: &Reader) -> Vec<WatchId> {
+    pub(super) fn feeds(&self, reader: &Reader) -> Vec<WatchId> {
         let feeds =
             self.policies.get(&reader.policy).and_then(|tracked| tracked.feeds.get(&reader.selection));
         feeds.into_iter().flatten().copied().collect()

@@ -129,6 +129,7 @@ impl Engine {
                 fields,
                 chain,
                 since: now,
+                flaps: 0,
             };
             let resource_version: Arc<str> = object.resource_version().into();
             let occurrence = Arc::new(Occurrence { finding: Arc::new(finding), operation, resource_version });

@@ -4,19 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use crate::core::event::{ObjectKey, WatchId};
+use super::subject::Subject;
+use crate::core::event::WatchId;
 use crate::core::lookup::{Query, Wanted};
 use crate::core::project::ProjectedObject;
 use crate::core::tree::Node;
-
-/// An object that a selection of a policy judges.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Subject {
-    /// The selection's position in the policy.
-    pub(super) selection: usize,
-    pub(super) watch: WatchId,
-    pub(super) key: ObjectKey,
-}
 
 /// By what something is looked for. Without a namespace: in all of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -78,11 +70,9 @@ impl Dependents {
         self.keep_only(subject, &BTreeSet::new());
     }
 
-    /// No object of a watch is judged any more.
-    pub(super) fn forget_watch(&mut self, selection: Option<usize>, watch: WatchId) {
-        let of = |subject: &Subject| {
-            subject.watch == watch && selection.is_none_or(|selection| selection == subject.selection)
-        };
+    /// A watch no longer feeds a selection.
+    pub(super) fn forget_watch(&mut self, selection: usize, watch: WatchId) {
+        let of = |subject: &Subject| subject.watch == watch && subject.selection == selection;
         let gone: Vec<Arc<Subject>> = self.queries.keys().filter(|subject| of(subject)).cloned().collect();
         gone.iter().for_each(|subject| self.forget(subject));
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::asked::{Asked, Queries};
-use super::dependents::Subject;
 use super::plan::{Comparison, Plan};
 use super::related::InWatches;
+use super::subject::Subject;
 use super::{Engine, Outcome, note_errors};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
@@ -93,15 +93,24 @@ pub fn judge(
     });
 }
 
-/// Evaluates the match conditions, looks up what the rules read, and turns to each of them. Returns the lookups that
-/// were made, and whether the object is one that the rules are about.
+/// What asking a policy about an object came to, beside what its rules say.
+struct Answered {
+    /// When a comparison with `now` comes out otherwise, the object being as it is.
+    moment: Option<Timestamp>,
+    /// The lookups that were made.
+    queries: Queries,
+    /// Whether the object is one that the rules are about.
+    admitted: bool,
+}
+
+/// Evaluates the match conditions, looks up what the rules read, and turns to each of them.
 fn ask<'p>(
     policy: &'p CompiledPolicy,
     rules: impl Iterator<Item = &'p CompiledRule> + Clone,
     object: &ProjectedObject,
     facts: Facts<'_>,
     mut each: impl FnMut(&CompiledRule, &Admission, &mut Asked<'_>),
-) -> (Queries, bool) {
+) -> Answered {
     let request = facts.resource.map(|resource| request(Operation::Create, resource, object.id()));
     let bindings = Bindings::new(Inputs {
         object: Some(object.root()),
@@ -124,7 +133,7 @@ fn ask<'p>(
             false => each(rule, &Admission::NotKnown, &mut asked),
         }
     }
-    (asked.joined.queries, admitted)
+    Answered { moment: asked.bindings.next_flip(), queries: asked.joined.queries, admitted }
 }
 
 /// Why an object is judged.
@@ -163,7 +172,9 @@ impl Engine {
                 && rule.as_change().is_none()
                 && comparison.is_none_or(|comparison| comparison.differs(**view))
         };
-        let rules = policy.rules.iter().zip(&plan.views).filter(asked).map(|(rule, _)| rule);
+        let rules = || policy.rules.iter().zip(&plan.views);
+        let unasked = || rules().any(|pair| pair.0.tells_moments() && !asked(&pair));
+        let rules = rules().filter(asked).map(|(rule, _)| rule);
         if comparison.is_some() && rules.clone().next().is_none() {
             return;
         }
@@ -176,8 +187,9 @@ impl Engine {
         let uid = &object.id().uid;
         if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
-            tracked.unjoin(plan.index, watch, object);
+            tracked.unjoin(watch, plan, object);
             tracked.groups.remove(object.id(), (plan.index, watch));
+            tracked.forget_moment(watch, plan, object);
             note_errors(tracked, &mut self.erring, plan);
             self.wake_groups(&reader.policy);
             return;
@@ -193,7 +205,7 @@ impl Engine {
         let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
         let (groups, by) = (&mut tracked.groups, (plan.index, watch));
         let mut key = FindingKey { rule: "".into(), selection: reader.selection.clone(), uid: uid.clone() };
-        let (queries, admitted) = ask(policy, rules, object, facts, |rule, admission, asked| {
+        let answered = ask(policy, rules, object, facts, |rule, admission, asked| {
             key.rule = rule.name.clone();
             if let Some(group) = rule.as_group() {
                 let placed = match admission {
@@ -243,7 +255,7 @@ impl Engine {
                     let case = rules::Case {
                         object,
                         before,
-                        open: ledger.get(&key).map(|finding| &**finding),
+                        open: ledger.standing(&key).map(|finding| &**finding),
                         drifted: ledger.drifted(&key),
                         reference,
                         schema,
@@ -266,9 +278,11 @@ impl Engine {
             };
             out.extend(transition.map(|t| (reader.policy.clone(), t)));
         });
+        // Of rules that were not asked, the moments that are known stay.
+        tracked.note_moment(watch, plan, object, answered.moment, unasked);
         if !policy.lookups.is_empty() {
-            let subject = Subject { selection: plan.index, watch, key: object.key() };
-            tracked.note_queries(subject, queries, admitted);
+            let subject = Subject::new(watch, plan, object);
+            tracked.note_queries(subject, answered.queries, answered.admitted);
         }
         note_errors(tracked, &mut self.erring, plan);
         if !tracked.groups.is_empty() {

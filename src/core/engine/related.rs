@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::backlog::Work;
-use super::dependents::Subject;
 use super::judge::Case;
 use super::plan::{Comparison, Plan};
+use super::subject::Subject;
 use super::watches::{Watched, Watches};
 use super::{Engine, Outcome, Reader, Tracked};
 use crate::core::event::{ObjectKey, WatchId};
@@ -279,9 +279,9 @@ impl Tracked {
     }
 
     /// An object is no longer judged: it depends on nothing.
-    pub(super) fn unjoin(&mut self, selection: usize, watch: WatchId, object: &ProjectedObject) {
+    pub(super) fn unjoin(&mut self, watch: WatchId, plan: &Plan, object: &ProjectedObject) {
         if self.dependents.len() > 0 {
-            self.dependents.forget(&Subject { selection, watch, key: object.key() });
+            self.dependents.forget(&Subject::new(watch, plan, object));
         }
     }
 

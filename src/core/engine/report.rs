@@ -26,6 +26,10 @@ pub struct PolicyReport {
     pub worst: Vec<Arc<Finding>>,
     /// Open findings by severity, in the order of [`Severity::ALL`].
     pub by_severity: [usize; 5],
+    /// Objects that do not satisfy a rule that waits before that is a finding.
+    pub pending: usize,
+    /// The oldest of them, at most as many as asked for, in the form of findings.
+    pub oldest_pending: Vec<Arc<Finding>>,
     /// Pairs of rule and object that could not be judged.
     pub rule_errors: usize,
     /// What occurred, the latest first, at most as many as asked for.
@@ -70,6 +74,8 @@ pub struct RuleReport {
     pub name: Arc<str>,
     /// Open findings.
     pub open: usize,
+    /// Objects that do not satisfy it, and not for so long that it is a finding.
+    pub pending: usize,
     /// Changes that it does not allow and that happened.
     pub occurred: u64,
     /// Objects that it could not be judged on.
@@ -92,6 +98,7 @@ impl Engine {
             RuleReport {
                 name: rule.name.clone(),
                 open: tracked.ledger.count_of_rule(&rule.name),
+                pending: tracked.ledger.pending_of_rule(&rule.name),
                 occurred: tracked.history.of_rule(&rule.name),
                 errors,
                 last_error: last_error.cloned(),
@@ -104,6 +111,8 @@ impl Engine {
             rules: rules.collect(),
             worst: tracked.ledger.open().take(limit).cloned().collect(),
             by_severity: Severity::ALL.map(|severity| tracked.ledger.count(severity)),
+            pending: tracked.ledger.count_of_pending(),
+            oldest_pending: tracked.ledger.pending().take(limit).cloned().collect(),
             rule_errors: tracked.ledger.errors(),
             latest: tracked.history.latest().take(limit).cloned().collect(),
             occurred: tracked.history.total(),
@@ -113,6 +122,12 @@ impl Engine {
     /// All open findings of a policy, worst and oldest first.
     pub fn open(&self, key: &PolicyKey) -> Vec<Arc<Finding>> {
         self.policies.get(key).map(|tracked| tracked.ledger.open().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What is pending of a policy, oldest first.
+    pub fn pending(&self, key: &PolicyKey) -> Vec<Arc<Finding>> {
+        let tracked = self.policies.get(key);
+        tracked.map(|tracked| tracked.ledger.pending().cloned().collect()).unwrap_or_default()
     }
 
     /// What occurred in a policy, the latest first.

@@ -64,7 +64,7 @@ pub struct Case<'a> {
     pub object: &'a ProjectedObject,
     /// As it was before the change that is judged; none when it is judged for another reason.
     pub before: Option<&'a ProjectedObject>,
-    /// The finding, while one is open.
+    /// The finding, while one is open or pending.
     pub open: Option<&'a Finding>,
     /// What is kept of it.
     pub drifted: Option<&'a Drifted>,
@@ -130,7 +130,8 @@ impl Drift {
             }
         };
         if differing.is_empty() {
-            return DriftVerdict::Known(Verdict::Compliant, None);
+            // The finding may stay open for a while, and so does what it is compared with.
+            return DriftVerdict::Known(Verdict::Compliant, drifted.filter(|_| case.open.is_some()));
         }
         let message = self.wording.with_fields(bindings, "drifted", &differing);
         DriftVerdict::Known(

@@ -19,11 +19,12 @@ pub use expression::Expression;
 pub use group::{Expected, Group, MAX_GROUP_KEY, Place};
 pub use wording::Wording;
 
-use super::cel::Program;
+use super::cel::{NowUse, Program};
 use super::chain::Chain;
 use super::diff::FieldScope;
 use super::fields::Fields;
 use super::finding::Severity;
+use super::patience::Patience;
 use super::secret::without_digests;
 
 /// Longest message of a finding or rule error, in bytes.
@@ -64,6 +65,8 @@ pub struct CompiledRule {
     pub lookups: BTreeSet<usize>,
     /// What it asks. None while it does not compile: its findings stay as they are until it does.
     pub kind: Option<RuleKind>,
+    /// How long a state must last before the rule believes it.
+    pub patience: Patience,
 }
 
 /// The kinds of rule.
@@ -137,14 +140,29 @@ impl CompiledRule {
         })
     }
 
-    /// The programs that it is made of.
-    pub fn programs(&self) -> impl Iterator<Item = &Program> {
-        let validation = match &self.kind {
+    /// What has to be true, where it is an expression that says so.
+    pub fn validation(&self) -> Option<&Program> {
+        match &self.kind {
             Some(RuleKind::State(rule)) => Some(&rule.validation),
             Some(RuleKind::Change(rule)) => Some(&rule.validation),
             Some(RuleKind::Group(rule)) => Some(&rule.whole.validation),
             None | Some(RuleKind::Drift(_)) => None,
-        };
+        }
+    }
+
+    /// Whether comparisons with `now` decide it.
+    pub fn tells_moments(&self) -> bool {
+        self.validation().is_some_and(|program| program.now_use() == NowUse::Moments)
+    }
+
+    /// The programs that it is made of.
+    pub fn programs(&self) -> impl Iterator<Item = &Program> {
+        let wording = self.wording().and_then(|wording| wording.expression.as_ref());
+        self.decisive().chain(wording)
+    }
+
+    /// The programs that decide it.
+    pub fn decisive(&self) -> impl Iterator<Item = &Program> {
         let keys = self.as_group().into_iter().flat_map(|group| {
             let named = match &group.expected {
                 Expected::Named { by, .. } => Some(by),
@@ -152,7 +170,7 @@ impl CompiledRule {
             };
             std::iter::once(&group.by).chain(named)
         });
-        keys.chain(validation).chain(self.wording().and_then(|wording| wording.expression.as_ref()))
+        keys.chain(self.validation())
     }
 }
 

@@ -329,3 +329,26 @@ fn the_object_that_is_the_baseline_is_a_selection_of_its_own_that_no_rule_judges
     assert_eq!(policy.rules[1].baseline(), Some(&baseline.name));
     assert!(policy.rules.iter().all(|rule| rule.judges(0) && !rule.judges(1)));
 }
+
+#[test]
+fn a_time_to_wait_that_is_none_is_refused_with_its_place() {
+    let rule = |more: &str| format!("{POD}\nrules: [{{name: a, expression: 'true', {more}}}]");
+    for (more, said) in [
+        ("for: soon", "spec.rules[0].for: \"soon\" is no time to wait; write 30s, 5m or 1h30m, at most 720h"),
+        ("for: 0s", "spec.rules[0].for: \"0s\" is no time to wait"),
+        ("keepFor: -5m", "spec.rules[0].keepFor: \"-5m\" is no time to wait"),
+        ("keepFor: 721h", "spec.rules[0].keepFor: \"721h\" is no time to wait"),
+        ("flapping: {opens: 3, within: 5d}", "spec.rules[0].flapping.within: \"5d\" is no time to wait"),
+        ("flapping: {opens: 1, within: 5m}", "spec.rules[0].flapping.opens: opens must be from 2 to 16"),
+        ("for: 5m, on: [Create]", "spec.rules[0]: for, keepFor and flapping are about findings that stand"),
+    ] {
+        let told = problem(&rule(more));
+        assert!(told.starts_with(said), "{more}: {told}");
+        assert!(names(&compiled(&rule(more))).is_empty(), "{more}: without its wait it would say too much");
+    }
+    let policy = compiled(&rule("for: 1h30m, keepFor: 30s, flapping: {opens: 2, within: 720h}"));
+    assert_eq!(policy.problems, []);
+    let patience = policy.rules[0].patience;
+    assert_eq!((patience.hold.as_secs(), patience.keep.as_secs()), (5400, 30));
+    assert_eq!(patience.flapping.map(|f| (f.opens, f.within.as_hours())), Some((2, 720)));
+}

@@ -37,6 +37,7 @@ const SEVERITY: &str = "polywatch.dev/severity";
 const SINCE: &str = "polywatch.dev/since";
 const FIELDS: &str = "polywatch.dev/fields";
 const CHAIN: &str = "polywatch.dev/chain";
+const FLAPS: &str = "polywatch.dev/flaps";
 
 /// Why an Event is written: stable words that users select by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -232,6 +233,7 @@ pub fn parse(event: &Event) -> Option<Told> {
         fields: fields(annotations.get(FIELDS).map(String::as_str)),
         chain: chain(annotations.get(CHAIN).map(String::as_str)),
         since: annotations.get(SINCE)?.parse().ok()?,
+        flaps: annotations.get(FLAPS).and_then(|text| text.parse().ok()).unwrap_or_default(),
     };
     let note = event.note.as_deref().unwrap_or_default();
     let suffix = if group.is_some() { on_policy_suffix(&finding) } else { suffix(&subject, &finding) };
@@ -286,11 +288,21 @@ fn note(reason: Reason, finding: &Finding, suffix: &str) -> String {
 }
 
 fn suffix(subject: &Subject, finding: &Finding) -> String {
-    format!(" (policy {}, rule {}, {})", subject.name, finding.key.rule, finding.severity.as_str())
+    let severity = finding.severity.as_str();
+    format!(" (policy {}, rule {}, {severity}{})", subject.name, finding.key.rule, opened_often(finding))
+}
+
+/// How often it opened, where that is worth a word.
+fn opened_often(finding: &Finding) -> String {
+    match finding.flaps {
+        0 => String::new(),
+        flaps => format!(", opened {flaps} times lately"),
+    }
 }
 
 fn on_policy_suffix(finding: &Finding) -> String {
-    format!(" ({}, rule {}, {})", finding.object, finding.key.rule, finding.severity.as_str())
+    let Finding { object, key, severity, .. } = finding;
+    format!(" ({object}, rule {}, {}{})", key.rule, severity.as_str(), opened_often(finding))
 }
 
 /// The fields of an annotation; none when it is not there or of another shape.
@@ -335,8 +347,9 @@ fn annotations(subject: &Subject, finding: &Finding) -> BTreeMap<String, String>
     let chain = record_chain::listed(&finding.chain);
     let chain = (!chain.is_empty()).then(|| serde_json::to_string(&chain).unwrap_or_default());
     let group = finding.key.group().map(|key| (GROUP, key.to_owned()));
+    let flaps = (finding.flaps > 0).then(|| (FLAPS, finding.flaps.to_string()));
     let all = always.into_iter().chain(group).chain(fields.map(|fields| (FIELDS, fields)));
-    let all = all.chain(chain.map(|chain| (CHAIN, chain)));
+    let all = all.chain(chain.map(|chain| (CHAIN, chain))).chain(flaps);
     all.map(|(key, value)| (key.to_owned(), value)).collect()
 }
 

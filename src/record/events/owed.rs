@@ -89,6 +89,7 @@ mod tests {
             fields: Fields::default(),
             chain: Chain::default(),
             since: jiff::Timestamp::UNIX_EPOCH,
+            flaps: 0,
         })
     }
 

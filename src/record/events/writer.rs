@@ -181,6 +181,7 @@ mod tests {
             fields: Fields::default(),
             chain: Chain::default(),
             since: Timestamp::UNIX_EPOCH,
+            flaps: 0,
         };
         Owed { reason: Reason::FindingResolved, finding: Arc::new(finding), occurrence: None }
     }

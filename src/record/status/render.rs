@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use super::super::{chain, fields, whole_second};
 use crate::api::MonitorPolicyStatus;
 use crate::api::status::{
-    ExpressionWarning, FindingStatus, ObjectRef, OccurrenceStatus, ResourceState, ResourceStatus, RuleStatus,
-    Summary,
+    ExpressionWarning, FindingStatus, MAX_LISTED_PENDING, ObjectRef, OccurrenceStatus, ResourceState,
+    ResourceStatus, RuleStatus, Summary,
 };
 use crate::core::check::Warnings;
 use crate::core::engine::PolicyReport;
@@ -49,6 +49,7 @@ pub fn render(
         medium: count(Severity::Medium),
         low: count(Severity::Low),
         info: count(Severity::Info),
+        pending: report.map_or(0, |report| number(report.pending)),
         rule_errors: report.map_or(0, |report| number(report.rule_errors)),
         occurrences: report.map_or(0, |report| total(report.occurred)),
     };
@@ -67,6 +68,7 @@ pub fn render(
         summary,
         resources,
         findings,
+        pending: report.iter().flat_map(|report| pending(report)).collect(),
         warnings,
         warnings_omitted,
         occurrences: report.iter().flat_map(|report| &report.latest).map(|o| occurrence(o)).collect(),
@@ -84,6 +86,9 @@ pub fn without_counts(status: &MonitorPolicyStatus) -> MonitorPolicyStatus {
     let mut status = status.clone();
     status.summary.objects = 0;
     status.resources.iter_mut().for_each(|resource| resource.objects = 0);
+    status.summary.pending = 0;
+    status.rules.iter_mut().for_each(|rule| rule.pending = 0);
+    status.pending.clear();
     status
 }
 
@@ -147,6 +152,7 @@ fn rules(policy: &CompiledPolicy, report: Option<&PolicyReport>) -> Vec<RuleStat
         .map(|rule| RuleStatus {
             name: rule.name.to_string(),
             open: number(rule.open),
+            pending: number(rule.pending),
             errors: number(rule.errors),
             occurrences: total(rule.occurred),
             last_error: rule.last_error.as_ref().map(ToString::to_string),
@@ -175,10 +181,15 @@ fn finding(finding: &Finding) -> FindingStatus {
         group: finding.key.group().map(str::to_owned),
         message: finding.message.to_string(),
         since: second(finding.since),
+        flaps: i64::from(finding.flaps),
         fields: fields::listed(&finding.fields),
         fields_omitted: number(finding.fields.omitted),
         chain: chain::listed(&finding.chain),
     }
+}
+
+fn pending(report: &PolicyReport) -> impl Iterator<Item = FindingStatus> {
+    report.oldest_pending.iter().take(MAX_LISTED_PENDING).map(|pending| finding(pending))
 }
 
 fn occurrence(occurrence: &Occurrence) -> OccurrenceStatus {

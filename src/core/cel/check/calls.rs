@@ -7,6 +7,7 @@ use super::super::cost::Meter;
 use super::super::error::{CompileError, Position, Text};
 use super::super::fault::Fault;
 use super::super::libraries::{self, Declared, DeclaredOverload, Signature};
+use super::super::moments::Comparison;
 use super::super::types::{Form, Type};
 use super::super::value::Value;
 use super::operators::{self, symbol};
@@ -315,7 +316,7 @@ fn assemble(name: &str, mut codes: Vec<Code>) -> Code {
             Code::Equal { sides: Box::new([*a, *b]), negated: name == op::NOT_EQUALS }
         }
         (_, None, Some(a), Some(b)) => match (operators::order(name), operators::arithmetic(name)) {
-            (Some(order), _) => Code::Ordered(order, Box::new([*a, *b])),
+            (Some(order), _) => Code::Ordered(Comparison::new(order), Box::new([*a, *b])),
             (None, Some(arithmetic)) => Code::Calculate(arithmetic, Box::new([*a, *b])),
             (None, None) => super::NOTHING,
         },

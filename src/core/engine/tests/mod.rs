@@ -14,6 +14,7 @@ mod projected;
 mod random;
 mod reports;
 mod restarts;
+mod time;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

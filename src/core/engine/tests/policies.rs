@@ -172,26 +172,6 @@ fn findings_of_a_kind_that_is_uninstalled_are_resolved() {
 }
 
 #[test]
-fn policies_that_read_the_time_are_judged_again_as_it_passes() {
-    let spec = "
-rules:
-- {name: early, expression: 'now < timestamp(\"1970-01-01T00:01:30Z\")'}
-";
-    let (mut world, said) = World::listed(policy(spec), &[item("shop/a")]);
-    assert_eq!(said, NOTHING);
-    world.wait(59);
-    world.engine.tick(at(59));
-    assert!(!world.engine.has_work(), "not yet");
-    world.wait(1);
-    world.engine.tick(at(60));
-    assert!(world.engine.has_work());
-    assert_eq!(world.work(), NOTHING);
-    world.wait(60);
-    world.engine.tick(at(120));
-    assert_eq!(world.work(), ["opened early shop/a"]);
-}
-
-#[test]
 fn policies_that_do_not_read_the_time_are_left_alone_by_it() {
     let (mut world, _) = World::listed(policy(LOW), &[item("shop/a")]);
     world.engine.tick(at(1_000_000));

@@ -32,6 +32,7 @@ fn finding(rule: &str, selection: &str, uid: &str) -> Finding {
         fields: Default::default(),
         chain: Chain::default(),
         since: at(100),
+        flaps: 0,
     }
 }
 
@@ -68,6 +69,17 @@ fn an_event_on_an_object_is_read_back_as_it_was_meant() {
     assert!(!told.opened);
     assert_eq!((told.finding.key, told.at), (finding.key, at(300)));
     assert_eq!(resolved.note.as_deref(), Some("resolved: no limits (policy p, rule limits, high)"));
+}
+
+#[test]
+fn an_event_says_how_often_a_finding_opened_and_is_read_back_with_it() {
+    let flaps = Finding { flaps: 4, ..finding("limits", "apps", "u") };
+    let event = on_object(&subject("p"), Reason::FindingOpened, &flaps, "i", at(200));
+    let note = "no limits (policy p, rule limits, high, opened 4 times lately)";
+    assert_eq!(event.note.as_deref(), Some(note));
+    assert_eq!(parse(&event).expect("an Event of ours").finding, flaps);
+    let event = on_policy(&subject("p"), Reason::FindingOpened, &flaps, "i", at(200));
+    assert!(event.note.is_some_and(|note| note.ends_with("rule limits, high, opened 4 times lately)")));
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn found(severity: Severity, name: &str) -> Arc<Finding> {
         fields: Default::default(),
         chain: Chain::default(),
         since: "2024-05-01T12:00:00.75Z".parse().expect("a time"),
+        flaps: 0,
     })
 }
 
@@ -53,9 +54,18 @@ fn fine() -> PolicyReport {
         uid: "uid".into(),
         generation: 4,
         selections: vec![selection("pods", 10), selection("apps", 3)],
-        rules: vec![RuleReport { name: "limits".into(), open: 0, occurred: 0, errors: 0, last_error: None }],
+        rules: vec![RuleReport {
+            name: "limits".into(),
+            open: 0,
+            pending: 0,
+            occurred: 0,
+            errors: 0,
+            last_error: None,
+        }],
         worst: vec![],
         by_severity: [0; 5],
+        pending: 0,
+        oldest_pending: vec![],
         rule_errors: 0,
         latest: vec![],
         occurred: 0,
@@ -291,6 +301,31 @@ fn a_status_that_differs_in_counts_of_objects_only_is_the_same_without_counts() 
     assert_ne!(without_counts(&before), without_counts(&found));
     let stale = rendered(&fine(), [watching(), in_state(ResourceState::Stale, None)]);
     assert_ne!(without_counts(&before), without_counts(&stale));
+}
+
+#[test]
+fn what_is_pending_is_counted_and_listed_and_is_no_reason_to_write_at_once() {
+    let mut report = fine();
+    report.pending = 25;
+    report.rules[0].pending = 25;
+    report.oldest_pending = (0..25).map(|n| found(Severity::High, &format!("web-{n:02}"))).collect();
+    let status = rendered(&report, [watching(), watching()]);
+    assert_eq!((status.summary.pending, status.rules[0].pending, status.pending.len()), (25, 25, 20));
+    assert_eq!((status.summary.open_findings, status.findings.len()), (0, 0));
+    assert_eq!(status.pending[0].since, "2024-05-01T12:00:00Z");
+    assert_eq!(conditions(&status), ["True Watching", "True NoFindings"]);
+    let none = rendered(&fine(), [watching(), watching()]);
+    assert_eq!(without_counts(&status), without_counts(&none));
+}
+
+#[test]
+fn what_flaps_is_shown_and_read_back() {
+    let mut report = fine();
+    report.worst = vec![Arc::new(Finding { flaps: 4, ..(*found(Severity::High, "web")).clone() })];
+    let status = rendered(&report, [watching(), watching()]);
+    assert_eq!(status.findings[0].flaps, 4);
+    let read = crate::record::restore::from_status(&status.findings[0]).expect("a finding");
+    assert_eq!(read.flaps, 4);
 }
 
 fn warnings() -> Warnings {
