@@ -35,8 +35,9 @@ impl Status {
                 let Ok(policy) = policy else { continue };
                 let status = policy.status.unwrap_or_default();
                 for finding in status.findings.iter().filter(|finding| finding.rule == PROBE_RULE) {
-                    let namespace = finding.resource.namespace.as_deref().unwrap_or_default();
-                    probes.seen(&format!("{namespace}/{}", finding.resource.name), true, now);
+                    let Some(resource) = &finding.resource else { continue };
+                    let namespace = resource.namespace.as_deref().unwrap_or_default();
+                    probes.seen(&format!("{namespace}/{}", resource.name), true, now);
                 }
                 tell.send_replace(status);
             }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use groups::AT_ONCE;
+pub use groups::{AT_ONCE, VALUES};
 pub use judge::{Facts, Judgement, judge};
 pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
 
@@ -238,7 +238,7 @@ impl Engine {
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
             let grouped = !tracked.groups.is_empty();
-            tracked.groups.remove(object.id(), (plan.index, id));
+            tracked.groups.remove(object.id(), (plan.index, id), &self.watches);
             note_errors(tracked, &mut self.erring, plan);
             if object.generation() >= plan.terms.since {
                 self.judge_change(plan, id, Happened::Went(object), now, out);

@@ -158,10 +158,15 @@ impl Example<'_> {
                     policy: name.clone(),
                     rule: finding.rule,
                     severity: format!("{:?}", finding.severity).to_lowercase(),
-                    resource: Resource {
-                        kind: finding.resource.kind,
-                        namespace: finding.resource.namespace,
-                        name: finding.resource.name,
+                    resource: match (finding.resource, finding.group) {
+                        (Some(object), _) => {
+                            Resource { kind: object.kind, namespace: object.namespace, name: object.name }
+                        }
+                        (None, group) => Resource {
+                            kind: "Group".to_owned(),
+                            namespace: None,
+                            name: group.unwrap_or_default(),
+                        },
                     },
                     message: finding.message,
                 }));

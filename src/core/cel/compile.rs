@@ -87,6 +87,22 @@ impl Program {
         &self.0.code
     }
 
+    /// The same program with other code, which has no more local values and is no deeper.
+    pub(super) fn with_code(&self, code: Code) -> Self {
+        let Compiled { source, result, roots, variables, slots, depth, reads, traced, .. } = &*self.0;
+        Self(Arc::new(Compiled {
+            source: source.clone(),
+            code,
+            result: result.clone(),
+            roots: *roots,
+            variables: variables.clone(),
+            slots: *slots,
+            depth: *depth,
+            reads: reads.clone(),
+            traced: traced.clone(),
+        }))
+    }
+
     /// How many local values it has at the same time.
     pub(super) fn slots(&self) -> usize {
         self.0.slots

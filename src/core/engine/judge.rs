@@ -155,7 +155,7 @@ impl Engine {
         let uid = &object.id().uid;
         if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
-            tracked.groups.remove(object.id(), (plan.index, watch));
+            tracked.groups.remove(object.id(), (plan.index, watch), &self.watches);
             note_errors(tracked, &mut self.erring, plan);
             self.wake_groups(&reader.policy);
             return;
@@ -187,7 +187,7 @@ impl Engine {
                     }
                 };
                 out.extend(transition.map(|t| (reader.policy.clone(), t)));
-                groups.place(rule, object.id(), by, &placed.unwrap_or_default());
+                groups.place(rule, object, by, &placed.unwrap_or_default(), watches);
                 return;
             }
             let verdict = match (&rule.kind, admission) {

@@ -12,6 +12,7 @@ mod projected;
 mod random;
 mod reports;
 mod restarts;
+mod totals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
