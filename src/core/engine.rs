@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-pub use groups::AT_ONCE;
+pub use groups::{AT_ONCE, VALUES};
 pub use judge::{Facts, Judgement, judge};
 pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
 
@@ -281,7 +281,7 @@ impl Engine {
             let uid = object.id().uid.clone();
             tracked.forget(&plan.reader.selection, uid, Resolution::ObjectGone, &plan.reader.policy, out);
             let grouped = !tracked.groups.is_empty();
-            tracked.groups.remove(object.id(), (plan.index, id));
+            tracked.groups.remove(object.id(), (plan.index, id), &self.watches);
             tracked.forget_moment(id, plan, object);
             note_errors(tracked, &mut self.erring, plan);
             if object.generation() >= plan.terms.since {

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::core::cel::{MAX_STEPS, NowUse, Program, Reads, Root, Sizes};
+use crate::core::cel::{MAX_STEPS, NowUse, Program, Reads, Root, Sizes, Upkeep};
 use crate::core::check::{self, Warning};
+use crate::core::engine::{AT_ONCE, VALUES};
 use crate::core::paths::Paths;
 use crate::core::patience::{Flapping, Patience};
 use crate::core::policy::{CompiledPolicy, Selection};
@@ -108,6 +109,7 @@ fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, Str
                 }
             }
             of_program(policy, "expression", &group.whole.validation, &mut facts);
+            facts.push(("upkeep", upkeep(group.upkeep())));
         }
         Some(RuleKind::Drift(drift)) => {
             facts.push((
@@ -159,6 +161,23 @@ fn again(program: &Program) -> Option<&'static str> {
         NowUse::Moments => Some("each object at the moment when a comparison with now flips"),
         NowUse::Unforeseen => Some(
             "all objects every minute: now is not only compared with times, so no moment is known at which that is due",
+        ),
+    }
+}
+
+/// What is looked at when one object of a group changes. How far apart large groups are judged is told for themselves
+/// alone; they share the time.
+fn upkeep(upkeep: Upkeep) -> String {
+    let many = AT_ONCE * VALUES;
+    match upkeep {
+        Upkeep::Incremental => "incremental: of a group only the object that changed is looked at".to_owned(),
+        Upkeep::Values => format!(
+            "incremental, from a value kept of each object; with more than {many} objects judged every (objects / \
+             400,000) seconds at most"
+        ),
+        Upkeep::Whole => format!(
+            "re-evaluated: all objects of a group are read when one changes; with more than {AT_ONCE} objects every \
+             (objects / 25,000) seconds at most"
         ),
     }
 }

@@ -561,7 +561,7 @@ async fn status_and_events_stay_valid_and_bounded_whatever_the_text() {
     };
     for finding in &status.findings {
         fits(&finding.message, 512);
-        assert_eq!(finding.resource.as_ref().map(|object| object.name.clone()), Some(long("o").to_string()));
+        assert_eq!(finding.resource.as_ref().expect("an object").name, long("o"));
     }
     let message = |name: &str| {
         let finding = status.findings.iter().find(|finding| finding.rule == name);

@@ -87,10 +87,8 @@ async fn a_finding_opens_and_resolves_on_a_built_in_and_on_a_custom_kind() {
     let listed: Vec<_> = status
         .findings
         .iter()
-        .map(|f| {
-            let object = f.resource.as_ref().expect("an object");
-            (f.rule.as_str(), object.kind.as_str(), object.name.as_str(), f.message.as_str())
-        })
+        .filter_map(|f| Some((f, f.resource.as_ref()?)))
+        .map(|(f, object)| (f.rule.as_str(), object.kind.as_str(), object.name.as_str(), f.message.as_str()))
         .collect();
     // The worst first.
     assert_eq!(

@@ -26,6 +26,8 @@ pub(super) enum Code {
     LookupIfThere(usize),
     /// `has(lookups.NAME)`: whether the kind is installed.
     HasLookup(usize),
+    /// What the objects of a group contribute to, by its number.
+    Aggregate(usize),
     /// The value of a name that a loop or `cel.bind` binds.
     Local(usize),
     /// `operand.field`.
@@ -130,7 +132,7 @@ impl Code {
     /// Hands out the parts directly within it, those of loops among them.
     pub(super) fn for_each_part<'c>(&'c self, mut hand: impl FnMut(&'c Code)) {
         match self {
-            Self::Constant(_) | Self::Root(_) | Self::Variable(_) | Self::Local(_) => {}
+            Self::Constant(_) | Self::Root(_) | Self::Variable(_) | Self::Aggregate(_) | Self::Local(_) => {}
             Self::Lookup(_) | Self::LookupIfThere(_) | Self::HasLookup(_) => {}
             Self::Select { operand, .. }
             | Self::Has { operand, .. }
@@ -177,6 +179,63 @@ impl Code {
                     | Body::TransformMap { condition, value }
                     | Body::TransformMapEntry { condition, entries: value } => {
                         condition.iter().for_each(&mut hand);
+                        hand(value);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn for_each_part_mut(&mut self, mut hand: impl FnMut(&mut Code)) {
+        match self {
+            Self::Constant(_) | Self::Root(_) | Self::Variable(_) | Self::Aggregate(_) | Self::Local(_) => {}
+            Self::Lookup(_) | Self::LookupIfThere(_) | Self::HasLookup(_) => {}
+            Self::Select { operand, .. }
+            | Self::Has { operand, .. }
+            | Self::SelectIfThere { operand, .. } => {
+                hand(operand);
+            }
+            Self::Not(operand) | Self::Negate(operand) => hand(operand),
+            Self::Index { operand, key } | Self::IndexIfThere { operand, key } => {
+                hand(operand);
+                hand(key);
+            }
+            Self::And(terms) | Self::Or(terms) => terms.iter_mut().for_each(hand),
+            Self::Conditional { condition, yes, no } => {
+                hand(condition);
+                hand(yes);
+                hand(no);
+            }
+            Self::Equal { sides, .. } | Self::Ordered(_, sides) | Self::Calculate(_, sides) => {
+                sides.iter_mut().for_each(hand);
+            }
+            Self::In { element: a, whole: b }
+            | Self::Bind { value: a, body: b, .. }
+            | Self::OptionalMap { operand: a, body: b, .. }
+            | Self::OptionalOr { operand: a, other: b }
+            | Self::OptionalOrValue { operand: a, value: b } => {
+                hand(a);
+                hand(b);
+            }
+            Self::Call(call) => call.args.iter_mut().for_each(hand),
+            Self::List(elements) => elements.iter_mut().for_each(|(element, _)| hand(element)),
+            Self::Map(entries) => entries.iter_mut().for_each(|entry| {
+                hand(&mut entry.key);
+                hand(&mut entry.value);
+            }),
+            Self::Loop(l) => {
+                hand(&mut l.range);
+                match &mut l.body {
+                    Body::All(c)
+                    | Body::Exists(c)
+                    | Body::ExistsOne(c)
+                    | Body::Filter(c)
+                    | Body::SortBy(c) => hand(c),
+                    Body::Map { condition, value }
+                    | Body::TransformMap { condition, value }
+                    | Body::TransformMapEntry { condition, entries: value } => {
+                        condition.iter_mut().for_each(&mut hand);
                         hand(value);
                     }
                 }

@@ -108,6 +108,26 @@ impl Program {
         &self.0.code
     }
 
+    /// The same program with other code, which has no more local values and is no deeper.
+    pub(super) fn with_code(&self, code: Code) -> Self {
+        let Compiled {
+            source, result, roots, variables, lookups, slots, depth, motion, reads, traced, ..
+        } = &*self.0;
+        Self(Arc::new(Compiled {
+            source: source.clone(),
+            code,
+            result: result.clone(),
+            roots: *roots,
+            variables: variables.clone(),
+            lookups: lookups.clone(),
+            slots: *slots,
+            depth: *depth,
+            motion: *motion,
+            reads: reads.clone(),
+            traced: traced.clone(),
+        }))
+    }
+
     /// How many local values it has at the same time.
     pub(super) fn slots(&self) -> usize {
         self.0.slots

@@ -28,7 +28,7 @@ pub(super) fn estimate(code: &Code, sizes: Sizes) -> u64 {
         | Code::OptionalOr { .. }
         | Code::OptionalOrValue { .. } => 0,
         Code::Root(_) | Code::Local(_) | Code::Variable(_) | Code::Not(_) | Code::Negate(_) => 1,
-        Code::Lookup(_) | Code::LookupIfThere(_) | Code::HasLookup(_) => 1,
+        Code::Lookup(_) | Code::LookupIfThere(_) | Code::HasLookup(_) | Code::Aggregate(_) => 1,
         Code::Select { .. } | Code::SelectIfThere { .. } => 1 + sizes.elements / 16,
         Code::Index { .. } | Code::IndexIfThere { .. } => 1 + sizes.elements / 16,
         Code::Equal { sides, .. } => {

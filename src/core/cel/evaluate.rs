@@ -3,10 +3,13 @@
 //! Recursion is as deep as the code, whose depth is bounded when it is compiled; work is bounded by the meter.
 
 mod loops;
+mod totals;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+
+pub use totals::{Contributions, Kept, Totals};
 
 use super::code::{Call, Code, Entry};
 use super::compile::Program;
@@ -100,6 +103,8 @@ pub struct Bindings<'a> {
     variables: Vec<Option<Result<Value<'a>, EvalError>>>,
     /// `objects` and `group`, while a group is judged.
     group: Option<(Value<'a>, &'a str)>,
+    /// What its objects contribute to.
+    totals: Option<&'a dyn Totals>,
     /// What all evaluations together may still cost.
     left: u64,
     /// When a comparison that was evaluated comes out otherwise, in nanoseconds since 1970.
@@ -111,7 +116,7 @@ impl<'a> Bindings<'a> {
     pub fn new(inputs: Inputs<'a>) -> Self {
         let variables = vec![None; inputs.variables.len()];
         let (lookups, left) = (Vec::new(), MAX_POLICY_STEPS);
-        Self { inputs, lookups, variables, group: None, left, next_flip: None }
+        Self { inputs, lookups, variables, group: None, totals: None, left, next_flip: None }
     }
 
     /// Binds a group.
@@ -119,6 +124,12 @@ impl<'a> Bindings<'a> {
         let GroupInputs { objects, group, now } = inputs;
         let objects = Value::list(objects.iter().map(|object| Value::from(*object)).collect());
         Self { group: Some((objects, group)), ..Self::new(Inputs { now, ..Inputs::default() }) }
+    }
+
+    /// Binds a group of which only what its objects contribute is known, for programs that read nothing else of them.
+    pub fn of_totals(totals: &'a dyn Totals, group: &'a str, now: Timestamp) -> Self {
+        let inputs = GroupInputs { objects: &[], group, now };
+        Self { totals: Some(totals), ..Self::of_group(inputs) }
     }
 
     /// Binds what a lookup found. What was evaluated before does not change.
@@ -294,6 +305,7 @@ impl<'a> Run<'_, 'a> {
                 self.meter.charge(1)?;
                 Ok(self.bindings()?.lookup(*place)?.is_some().into())
             }
+            Code::Aggregate(n) => self.aggregate(*n),
             Code::Select { operand, field } => self.select(operand, field),
             Code::Has { operand, field } => self.has(operand, field),
             Code::SelectIfThere { operand, field } => self.select_if_there(operand, field),
@@ -516,18 +528,22 @@ impl<'a> Run<'_, 'a> {
         for arg in &call.args {
             args.push(self.eval(arg)?);
         }
+        self.apply(call, &args)
+    }
+
+    fn apply(&mut self, call: &Call, args: &[Value<'a>]) -> Result<Value<'a>, Fault> {
         // A regular expression that stands in the source is prepared.
         let takes = |candidate: &&&DeclaredOverload| {
-            let mut each = candidate.signature.args.iter().zip(&args).enumerate();
+            let mut each = candidate.signature.args.iter().zip(args).enumerate();
             each.all(|(n, (wanted, arg))| {
                 arg.fits(wanted) || (candidate.overload.pattern == Some(n) && matches!(arg, Value::Opaque(_)))
             })
         };
         let Some(candidate) = call.candidates.iter().find(takes) else {
-            return Err(Fault::no_such_overload(call.name, &args));
+            return Err(Fault::no_such_overload(call.name, args));
         };
-        self.meter.charge(candidate.overload.cost.of(&args))?;
-        (candidate.overload.run)(&args, self.meter)
+        self.meter.charge(candidate.overload.cost.of(args))?;
+        (candidate.overload.run)(args, self.meter)
     }
 
     #[inline(never)]

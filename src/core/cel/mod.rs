@@ -22,6 +22,7 @@
 //! its own ([`with_large_stack`]); evaluating the deepest program takes 0.8 MiB, so that the 2 MiB of an ordinary
 //! thread do, in builds without optimisation as well.
 
+mod aggregate;
 mod check;
 mod code;
 mod compile;
@@ -45,10 +46,11 @@ mod tests;
 mod types;
 mod value;
 
+pub use aggregate::{Aggregates, Upkeep, aggregates};
 pub use compile::{Program, Want, Warning, check_types, compile};
 pub use error::{CompileError, EvalError, MAX_COMPILE_MESSAGE, MAX_EVAL_MESSAGE, Position, Text};
 pub use estimate::Sizes;
-pub use evaluate::{Bindings, Found, GroupInputs, Inputs, Variable};
+pub use evaluate::{Bindings, Contributions, Found, GroupInputs, Inputs, Kept, Totals, Variable};
 pub use libraries::reference;
 pub use moments::NowUse;
 pub use reads::Reads;

@@ -119,7 +119,8 @@ struct Marks<'m> {
 impl Marks<'_> {
     fn visit(&mut self, code: &mut Code) -> Option<i32> {
         match code {
-            Code::Constant(_) => Some(0),
+            // Of an aggregate, which reads no name but the key, neither.
+            Code::Constant(_) | Code::Aggregate(_) => Some(0),
             Code::Root(Root::Now) => {
                 self.reads_now = true;
                 Some(1)

@@ -113,7 +113,8 @@ struct Walk<'w> {
 impl Walk<'_> {
     fn visit(&mut self, code: &Code) -> Traced {
         match code {
-            Code::Constant(_) => Traced::default(),
+            // What an aggregate reads is seen before it is made one.
+            Code::Constant(_) | Code::Aggregate(_) => Traced::default(),
             Code::Root(root) => Traced::whole_of(Source::Root(*root)),
             Code::Lookup(place) | Code::LookupIfThere(place) => self.lookup(*place),
             Code::HasLookup(place) => {

@@ -10,7 +10,7 @@ use super::dependents::Dependents;
 use super::groups::PolicyGroups;
 use super::plan::{Plan, Views};
 use super::related::Affected;
-use super::watches::Watched;
+use super::watches::{Watched, Watches};
 use super::{Assignment, Engine, NOW_INTERVAL, Outcome, Reader, Restored, Route, Tracked};
 use crate::core::cel::Root;
 use crate::core::diff::FieldScope;
@@ -124,7 +124,7 @@ impl Engine {
             };
             for reader in watch.route.readers.difference(&wanted.unwrap_or(&nobody).readers) {
                 if let Some(tracked) = self.policies.get_mut(&reader.policy) {
-                    tracked.lose(&reader.selection, id, watch);
+                    tracked.lose(&reader.selection, id, watch, &self.watches);
                 }
             }
             if wanted.is_none() && namespaces != Some(id) {
@@ -292,7 +292,7 @@ impl Tracked {
     }
 
     /// The watch no longer feeds the selection. Its findings stay until what replaces it is complete.
-    fn lose(&mut self, selection: &Arc<str>, id: WatchId, watch: &Watched) {
+    fn lose(&mut self, selection: &Arc<str>, id: WatchId, watch: &Watched, watches: &Watches) {
         if let Some(feeds) = self.feeds.get_mut(selection) {
             feeds.remove(&id);
         }
@@ -300,7 +300,7 @@ impl Tracked {
         if let Some(at) = self.policy.selections.iter().position(|known| known.name == *selection) {
             self.forget_moments(id, at);
             self.dependents.forget_watch(at, id);
-            self.groups.lose((at, id));
+            self.groups.lose((at, id), watches);
         }
         if self.ledger.is_blank() {
             return;

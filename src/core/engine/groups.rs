@@ -3,7 +3,8 @@
 //!
 //! A group is not judged while a selection of its rule is incomplete, a list of it is being read or its objects are
 //! queued to be judged again: it would be one that never was. One of more than [`AT_ONCE`] members, all of which have
-//! to be read, waits for its time ([`pace`]).
+//! to be read, waits for its time ([`pace`]). Of most rules nothing has to be read: each member contributes to totals
+//! when it changes ([`Aggregates`](crate::core::cel::Aggregates)).
 
 mod pace;
 mod rule;
@@ -14,20 +15,24 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use self::pace::Pace;
-use self::rule::RuleGroups;
 pub(super) use self::rule::Witness;
+use self::rule::{Read, RuleGroups, State};
 use super::backlog::Work;
 use super::watches::Watches;
 use super::{Engine, Outcome, Tracked};
-use crate::core::cel::{Bindings, GroupInputs};
+use crate::core::cel::{Bindings, GroupInputs, Upkeep};
+use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, PolicyKey, Resolution};
 use crate::core::members::Member;
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{CompiledRule, Place};
+use crate::core::rules::{CompiledRule, Group, Place, Verdict};
+use crate::core::tree::Node;
 
 /// Most members of a group that are read again whenever one of them changes.
 pub const AT_ONCE: usize = 256;
+/// Kept values that are gone through in the time in which a member is read.
+pub const VALUES: usize = 16;
 
 /// Groups that wait, of all policies.
 #[derive(Debug, Default)]
@@ -79,29 +84,36 @@ impl PolicyGroups {
     }
 
     /// What an object is to the groups of a rule, for one of those who see it.
-    pub(super) fn place(&mut self, rule: &CompiledRule, object: &ObjectId, by: Witness, place: &Place) {
+    pub(super) fn place(
+        &mut self,
+        rule: &CompiledRule,
+        object: &ProjectedObject,
+        by: Witness,
+        place: &Place,
+        watches: &Watches,
+    ) {
         if let Some((_, groups)) = self.rules.iter_mut().find(|(_, groups)| groups.name == rule.name) {
-            let member = Member::of(object);
-            groups.place(&member, by, place.member_of.as_ref());
+            let member = Member::of(object.id());
+            groups.place(&member, by, place.member_of.as_ref().map(|key| (key, object)), watches);
             groups.naming(&member, by, place.expects.as_ref());
         }
     }
 
     /// An object is nothing to the groups of any rule any more, for one of those who saw it.
-    pub(super) fn remove(&mut self, object: &ObjectId, by: Witness) {
+    pub(super) fn remove(&mut self, object: &ObjectId, by: Witness, watches: &Watches) {
         if self.is_empty() {
             return;
         }
         let member = Member::of(object);
         for (_, groups) in &mut self.rules {
-            groups.place(&member, by, None);
+            groups.place(&member, by, None, watches);
             groups.naming(&member, by, None);
         }
     }
 
     /// One of those who see objects sees none any more.
-    pub(super) fn lose(&mut self, by: Witness) {
-        self.rules.iter_mut().for_each(|(_, groups)| groups.lose(by));
+    pub(super) fn lose(&mut self, by: Witness, watches: &Watches) {
+        self.rules.iter_mut().for_each(|(_, groups)| groups.lose(by, watches));
     }
 
     /// All groups are to be judged, because of the time.
@@ -111,6 +123,12 @@ impl PolicyGroups {
 
     fn is_ready(&self) -> bool {
         !self.held && self.rules.iter().any(|(_, groups)| groups.is_ready())
+    }
+}
+
+impl Read for Watches {
+    fn read(&self, (_, watch): Witness, member: &Member) -> Option<ProjectedObject> {
+        self.by_id.get(&watch)?.objects.get(&member.key())
     }
 }
 
@@ -133,10 +151,12 @@ impl Engine {
     /// Lets go of the large groups whose time has come.
     pub(super) fn groups_due(&mut self, now: Timestamp) {
         while let Some((policy, rule, key)) = self.groups.waiting.pop_front() {
-            let groups = self.policies.get_mut(&policy).and_then(|tracked| tracked.groups.of(rule));
-            let waiting = groups.and_then(|groups| groups.waiting(&key).map(|members| (groups, members)));
-            let Some((groups, members)) = waiting else { continue };
-            if !self.groups.pace.take(members, now) {
+            let Some(tracked) = self.policies.get_mut(&policy) else { continue };
+            let groups = tracked.groups.of(rule);
+            let asked = tracked.policy.rules.get(rule).and_then(CompiledRule::as_group);
+            let (Some(groups), Some(asked)) = (groups, asked) else { continue };
+            let Some(effort) = groups.waiting(&key).map(|state| effort(asked, state)) else { continue };
+            if !self.groups.pace.take(effort, now) {
                 self.groups.waiting.push_front((policy, rule, key));
                 return;
             }
@@ -193,20 +213,14 @@ impl Engine {
                     read += 1;
                     continue;
                 }
-                let members = state.len();
-                if members > AT_ONCE && !state.is_free() && !self.groups.pace.take(members, now) {
+                let effort = effort(asked, state);
+                if effort > AT_ONCE && !state.is_free() && !self.groups.pace.take(effort, now) {
                     groups.wait(&key);
                     self.groups.waiting.push_back((policy.clone(), *n, key));
                     continue;
                 }
-                read += members.max(1);
-                let objects: Vec<ProjectedObject> = state
-                    .members()
-                    .filter_map(|(member, watch)| self.watches.by_id.get(&watch)?.objects.get(&member.key()))
-                    .collect();
-                let objects: Vec<_> = objects.iter().map(ProjectedObject::root).collect();
-                let mut bindings = Bindings::of_group(GroupInputs { objects: &objects, group: &key, now });
-                let verdict = asked.judge(&rule.name, &mut bindings);
+                read += effort.max(1);
+                let verdict = judge(&rule.name, asked, &key, state, &self.watches, now);
                 groups.begin(&key);
                 let object = ObjectId::of_group(&key);
                 let transition = tracked.ledger.enter(&finding, rule.severity, &object, verdict, now);
@@ -219,6 +233,43 @@ impl Engine {
         self.wake_groups(policy);
         out
     }
+}
+
+#[cfg(test)]
+impl Engine {
+    /// What totals say of each group of a policy that is judged by them.
+    pub(super) fn by_totals(&self, policy: &PolicyKey, now: Timestamp) -> Vec<(String, String, Verdict)> {
+        let Some(tracked) = self.policies.get(policy) else { return Vec::new() };
+        let mut verdicts = Vec::new();
+        for (n, groups) in &tracked.groups.rules {
+            let rule = &tracked.policy.rules[*n];
+            let Some(asked) = rule.as_group() else { continue };
+            for (key, state) in groups.all().filter(|(_, state)| state.kept().is_some()) {
+                let verdict = judge(&rule.name, asked, key, state, &self.watches, now);
+                verdicts.push((rule.name.to_string(), key.to_string(), verdict));
+            }
+        }
+        verdicts
+    }
+}
+
+/// What judging a group takes, in members that are read: none when only totals are looked at.
+fn effort(rule: &Group, state: &State) -> usize {
+    match (rule.upkeep(), state.kept()) {
+        (Upkeep::Incremental, Some(_)) => 0,
+        (Upkeep::Values, Some(_)) => state.len() / VALUES,
+        _ => state.len(),
+    }
+}
+
+fn judge(name: &str, rule: &Group, key: &str, state: &State, watches: &Watches, now: Timestamp) -> Verdict {
+    if let Some(kept) = state.kept() {
+        return rule.judge_kept(name, &mut Bindings::of_totals(kept, key, now));
+    }
+    let read = |(member, watch): (&Member, WatchId)| watches.by_id.get(&watch)?.objects.get(&member.key());
+    let objects: Vec<ProjectedObject> = state.members().filter_map(read).collect();
+    let objects: Vec<&Node> = objects.iter().map(ProjectedObject::root).collect();
+    rule.judge(name, &mut Bindings::of_group(GroupInputs { objects: &objects, group: key, now }))
 }
 
 /// Finds out which rules on groups know all their objects. What an earlier process or an earlier form of the rule

@@ -188,7 +188,7 @@ impl Engine {
         if !plan.selects(object) || !self.watches.admits(&policy.selections[plan.index], object) {
             tracked.forget(&reader.selection, uid.clone(), Resolution::NotSelected, &reader.policy, out);
             tracked.unjoin(watch, plan, object);
-            tracked.groups.remove(object.id(), (plan.index, watch));
+            tracked.groups.remove(object.id(), (plan.index, watch), &self.watches);
             tracked.forget_moment(watch, plan, object);
             note_errors(tracked, &mut self.erring, plan);
             self.wake_groups(&reader.policy);
@@ -224,7 +224,7 @@ impl Engine {
                     }
                 };
                 out.extend(transition.map(|t| (reader.policy.clone(), t)));
-                groups.place(rule, object.id(), by, &placed.unwrap_or_default());
+                groups.place(rule, object, by, &placed.unwrap_or_default(), watches);
                 return;
             }
             let verdict = match (&rule.kind, admission) {

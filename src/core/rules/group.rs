@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Expression, Verdict, error_text, is_printable};
-use crate::core::cel::{Bindings, Program, Value};
+use super::{Expression, Verdict, Wording, error_text, is_printable};
+use crate::core::cel::{Aggregates, Bindings, Program, Upkeep, Value, aggregates};
 
 /// Longest key of a group, in bytes; the CRD has the same bound for keys that are written down.
 pub const MAX_GROUP_KEY: usize = 256;
@@ -17,6 +17,8 @@ pub struct Group {
     pub expected: Expected,
     /// True for a compliant group, and how findings are worded.
     pub whole: Expression,
+    /// The same, of what its objects contribute; none when objects have to be read for it.
+    kept: Option<(Expression, Arc<Aggregates>)>,
 }
 
 /// Groups that are judged when they are empty, too.
@@ -45,6 +47,29 @@ pub struct Place {
 }
 
 impl Group {
+    /// A rule, with what can be kept up to date object by object.
+    pub fn new(by: Program, expected: Expected, whole: Expression) -> Self {
+        let message = whole.wording.expression.as_ref();
+        let programs: Vec<&Program> = std::iter::once(&whole.validation).chain(message).collect();
+        let kept = aggregates(&programs).and_then(|(programs, aggregates)| {
+            let mut programs = programs.into_iter();
+            let validation = programs.next()?;
+            let wording = Wording { message: whole.wording.message.clone(), expression: programs.next() };
+            Some((Expression { validation, wording }, Arc::new(aggregates)))
+        });
+        Self { by, expected, whole, kept }
+    }
+
+    /// What keeping it up to date takes when one object of a group changes.
+    pub fn upkeep(&self) -> Upkeep {
+        self.kept.as_ref().map_or(Upkeep::Whole, |(_, aggregates)| aggregates.upkeep())
+    }
+
+    /// What objects contribute to, when that is all that it reads of them.
+    pub fn aggregates(&self) -> Option<&Arc<Aggregates>> {
+        self.kept.as_ref().map(|(_, aggregates)| aggregates)
+    }
+
     /// Whether the objects of a selection, by its position in the policy, name groups.
     pub fn expects(&self, selection: usize) -> bool {
         matches!(&self.expected, Expected::Named { selection: named, .. } if *named == selection)
@@ -69,9 +94,14 @@ impl Group {
         Ok(Place { member_of, expects })
     }
 
-    /// Judges the group that is bound.
+    /// Judges the group whose objects are bound.
     pub fn judge(&self, rule: &str, bindings: &mut Bindings<'_>) -> Verdict {
         self.whole.judge(rule, bindings)
+    }
+
+    /// Judges the group of which is bound what its objects contribute: with the same result.
+    pub fn judge_kept(&self, rule: &str, bindings: &mut Bindings<'_>) -> Verdict {
+        self.kept.as_ref().map_or(&self.whole, |(kept, _)| kept).judge(rule, bindings)
     }
 }
 

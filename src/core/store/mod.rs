@@ -37,6 +37,9 @@ pub struct Store {
     bytes: usize,
     /// What the next object is packed in, before it is known whether it has to be kept.
     scratch: Vec<u8>,
+    /// How many objects were made again, for tests of what is not read.
+    #[cfg(test)]
+    pub(in crate::core) reads: std::sync::atomic::AtomicUsize,
 }
 
 /// What keeping an object came to.
@@ -209,6 +212,8 @@ impl Store {
 
     fn object(&self, namespace: &Option<Arc<str>>, slot: &partition::Slot) -> Option<ProjectedObject> {
         let kind = self.kind.as_ref()?;
+        #[cfg(test)]
+        self.reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Some(Record::read(&slot.bytes).object(kind, namespace.clone(), &self.symbols, slot.generation))
     }
 }

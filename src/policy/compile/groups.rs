@@ -37,7 +37,7 @@ impl Compiler {
         let source = rule.group_by.as_deref().unwrap_or_default();
         let by = self.key(format!("spec.rules[{n}].groupBy"), Part::Rule(name.clone(), n), source);
         let expected = self.expected(n, rule, &name, selections);
-        Some(RuleKind::Group(Box::new(Group { by: by?, expected: expected?, whole: whole? })))
+        Some(RuleKind::Group(Box::new(Group::new(by?, expected?, whole?))))
     }
 
     fn expected(

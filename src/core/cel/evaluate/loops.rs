@@ -191,7 +191,7 @@ impl<'a> Run<'_, 'a> {
     }
 
     /// Whether the body is to be evaluated for this element; charges for it if so, and 1 if not.
-    fn holds(&mut self, condition: Option<&Code>, charge: u64) -> Result<bool, Fault> {
+    pub(super) fn holds(&mut self, condition: Option<&Code>, charge: u64) -> Result<bool, Fault> {
         let Some(condition) = condition else {
             self.meter.charge(charge)?;
             return Ok(true);

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
+use crate::core::cel::{Aggregates, Kept};
 use crate::core::event::WatchId;
 use crate::core::members::Member;
+use crate::core::project::ProjectedObject;
 use crate::core::rules::{Expected, Group};
 
 /// Who says what an object is to the groups: a selection, by its position in the policy, and the watch that feeds it.
@@ -40,6 +42,8 @@ pub(super) struct State {
     due: Due,
     /// Whether it was judged before, so that there is a verdict to go by while it waits.
     judged: bool,
+    /// What the members contribute, when the rule reads nothing else of them.
+    kept: Option<Kept<Member>>,
 }
 
 impl State {
@@ -49,6 +53,11 @@ impl State {
 
     pub(super) fn len(&self) -> usize {
         self.members.len()
+    }
+
+    /// What the members contribute, when that is all that judging takes.
+    pub(super) fn kept(&self) -> Option<&Kept<Member>> {
+        self.kept.as_ref().filter(|kept| !kept.lacks_values())
     }
 
     /// Whether it is there no longer.
@@ -76,6 +85,14 @@ pub(in crate::core::engine) struct RuleGroups {
     queue: VecDeque<Arc<str>>,
     /// Whether all objects are known, so that groups may be judged.
     pub(super) complete: bool,
+    /// See [`Group::aggregates`].
+    aggregates: Option<Arc<Aggregates>>,
+}
+
+/// An object that is a member, or what can read one.
+pub(super) trait Read {
+    /// The object that a witness sees, as it is now.
+    fn read(&self, by: Witness, member: &Member) -> Option<ProjectedObject>;
 }
 
 impl RuleGroups {
@@ -87,6 +104,7 @@ impl RuleGroups {
             naming: HashMap::new(),
             queue: VecDeque::new(),
             complete: false,
+            aggregates: rule.aggregates().cloned(),
         };
         if let Expected::Values(keys) = &rule.expected {
             keys.iter().for_each(|key| groups.expect(key, true));
@@ -94,23 +112,56 @@ impl RuleGroups {
         groups
     }
 
-    /// An object is, for one of those who see it, a member of the group with this key; of none when there is none.
-    pub(super) fn place(&mut self, member: &Member, by: Witness, key: Option<&Arc<str>>) {
-        let (before, after) = say(&mut self.members, member, by, key);
-        if let Some(Said { key, .. }) = &before
-            && after.as_ref().is_none_or(|after| after.key != *key)
-        {
-            self.change(key, |group| group.members.remove(member).is_some());
+    /// An object, as it is now, is for one of those who see it a member of the group with this key; of none when there
+    /// is none. `others` reads the object as others see it.
+    pub(super) fn place(
+        &mut self,
+        member: &Member,
+        by: Witness,
+        key: Option<(&Arc<str>, &ProjectedObject)>,
+        others: &impl Read,
+    ) {
+        let (before, after) = say(&mut self.members, member, by, key.map(|(key, _)| key));
+        let leaves = |said: &Said| after.as_ref().is_none_or(|after| after.key != said.key);
+        if let Some(before) = before.as_ref().filter(|said| leaves(said)) {
+            self.leave(member, &before.key);
         }
-        if let Some(Said { by: first, key }) = after {
-            // What another one sees first is not touched by what this one says.
-            if first == by || before.is_none_or(|before| before.by != first) {
-                self.change(&key, |group| {
-                    group.members.insert(member.clone(), first.1);
-                    true
-                });
+        let Some(Said { by: first, key: group }) = after else {
+            return;
+        };
+        if first == by {
+            if let Some((_, object)) = key {
+                self.join(member, first, &group, object);
+            }
+        } else if before.is_none_or(|before| before.by != first) {
+            // What another one sees counts from here on.
+            match others.read(first, member) {
+                Some(object) => self.join(member, first, &group, &object),
+                // It is about to tell that it is gone.
+                None => self.leave(member, &group),
             }
         }
+    }
+
+    fn join(&mut self, member: &Member, by: Witness, key: &Arc<str>, object: &ProjectedObject) {
+        let contributions =
+            self.aggregates.as_ref().map(|aggregates| aggregates.contributions(object.root(), key));
+        self.change(key, |group| {
+            group.members.insert(member.clone(), by.1);
+            match (&mut group.kept, contributions) {
+                (Some(kept), Some(contributions)) => kept.insert(member, contributions),
+                _ => true,
+            }
+        });
+    }
+
+    fn leave(&mut self, member: &Member, key: &Arc<str>) {
+        self.change(key, |group| {
+            if let Some(kept) = &mut group.kept {
+                kept.remove(member);
+            }
+            group.members.remove(member).is_some()
+        });
     }
 
     /// An object names, for one of those who see it, the group with this key as expected.
@@ -124,13 +175,13 @@ impl RuleGroups {
     }
 
     /// One of those who see objects sees none any more.
-    pub(super) fn lose(&mut self, by: Witness) {
+    pub(super) fn lose(&mut self, by: Witness, others: &impl Read) {
         let of = |said: &HashMap<Member, Vec<Said>>| -> Vec<Member> {
             let seen = said.iter().filter(|(_, said)| said.iter().any(|said| said.by == by));
             seen.map(|(member, _)| member.clone()).collect()
         };
         let (members, naming) = (of(&self.members), of(&self.naming));
-        members.iter().for_each(|member| self.place(member, by, None));
+        members.iter().for_each(|member| self.place(member, by, None, others));
         naming.iter().for_each(|member| self.naming(member, by, None));
     }
 
@@ -143,7 +194,8 @@ impl RuleGroups {
 
     /// Changes a group; if `change` says that it did, the group is to be judged.
     fn change(&mut self, key: &Arc<str>, change: impl FnOnce(&mut State) -> bool) {
-        let group = self.groups.entry(key.clone()).or_default();
+        let empty = || State { kept: self.aggregates.clone().map(Kept::new), ..State::default() };
+        let group = self.groups.entry(key.clone()).or_insert_with(empty);
         if change(group) && group.due == Due::No {
             group.due = Due::Queued;
             self.queue.push_back(key.clone());
@@ -170,6 +222,11 @@ impl RuleGroups {
         self.groups.get(key)
     }
 
+    #[cfg(test)]
+    pub(super) fn all(&self) -> impl Iterator<Item = (&Arc<str>, &State)> {
+        self.groups.iter()
+    }
+
     /// It has to wait for its time.
     pub(super) fn wait(&mut self, key: &str) {
         if let Some(group) = self.groups.get_mut(key) {
@@ -177,9 +234,9 @@ impl RuleGroups {
         }
     }
 
-    /// How many members a group has, when it is one that waits for its time.
-    pub(super) fn waiting(&self, key: &str) -> Option<usize> {
-        self.groups.get(key).filter(|group| group.due == Due::Waiting).map(State::len)
+    /// A group, when it is one that waits for its time.
+    pub(super) fn waiting(&self, key: &str) -> Option<&State> {
+        self.groups.get(key).filter(|group| group.due == Due::Waiting)
     }
 
     /// Its time has come.

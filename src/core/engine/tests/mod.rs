@@ -15,6 +15,7 @@ mod random;
 mod reports;
 mod restarts;
 mod time;
+mod totals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
