@@ -154,8 +154,10 @@ fn spawn_debug(tasks: &mut JoinSet<()>, listener: TcpListener, inspect: Inspect)
         Err(error) => warn!(%error, "address of the debug server unknown"),
     }
     tasks.spawn(async move {
+        let drawing = inspect.clone();
         let describe = Arc::new(move || inspect.clone().describe().boxed());
-        if let Err(error) = debug::serve(listener, describe).await {
+        let draw = Arc::new(move |object| drawing.clone().draw(object).boxed());
+        if let Err(error) = debug::serve(listener, describe, draw).await {
             warn!(%error, "debug server ended");
         }
         // Nothing depends on it.

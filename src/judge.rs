@@ -18,6 +18,7 @@ use tracing::{debug, info};
 use crate::core::engine::{Assignment, Engine, KeptReport, Outcome, PolicyReport};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::finding::{Finding, PolicyKey, Transition};
+use crate::core::graph::{Graph, Wanted};
 use crate::core::history::History;
 use crate::core::schema::SchemaSet;
 use crate::metrics::{FindingLabel, Metrics, ResourceLabel};
@@ -121,6 +122,11 @@ impl Judge {
     /// What is kept of each of these watches.
     pub async fn kept(&self, watches: Vec<WatchId>) -> HashMap<WatchId, KeptReport> {
         self.ask(move |engine| watches.into_iter().map(|id| (id, engine.kept(id))).collect()).await
+    }
+
+    /// What depends on an object; none when no policy knows it.
+    pub async fn graph(&self, wanted: Wanted) -> Option<Graph> {
+        self.ask(move |engine| engine.graph(&wanted)).await
     }
 
     /// Asks the engine between two inputs. Rules may hold it for long: whoever asks waits on a thread that renews

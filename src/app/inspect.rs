@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Semaphore, watch};
 
 use crate::core::engine::Reader;
+use crate::core::graph;
 use crate::core::policy::CompiledPolicy;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
@@ -39,6 +40,17 @@ pub struct Inspect {
 }
 
 impl Inspect {
+    /// What depends on the object that a text names; none when this replica knows it not.
+    pub async fn draw(self, object: String) -> Result<Option<Value>, String> {
+        let wanted = object.parse().map_err(|error: graph::NoObject| format!("{object:?}: {error}"))?;
+        let working = self.at_work.borrow().clone();
+        let Some(working) = working else {
+            return Err("this replica does not lead, so it watches nothing".to_owned());
+        };
+        let graph = working.judge.graph(wanted).await;
+        graph.map(serde_json::to_value).transpose().map_err(|error| error.to_string())
+    }
+
     /// The state at this moment. Waits until the engine is between two inputs.
     pub async fn describe(self) -> Value {
         let leader = self.metrics.leader.get() == 1;

@@ -4,6 +4,7 @@ mod check;
 mod convert;
 mod crds;
 mod explain;
+mod graph;
 mod output;
 mod record;
 mod run;
@@ -38,6 +39,7 @@ enum Command {
     Test(test::Test),
     Record(record::Record),
     Explain(explain::Explain),
+    Graph(graph::Graph),
     Convert(convert::Convert),
     Crds(crds::Crds),
 }
@@ -50,6 +52,7 @@ pub fn main() -> ExitCode {
         Command::Test(command) => command.execute(),
         Command::Record(command) => command.execute(),
         Command::Explain(command) => command.execute(),
+        Command::Graph(command) => command.execute(),
         Command::Convert(command) => command.execute(),
         Command::Crds(command) => command.execute(),
     }

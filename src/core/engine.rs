@@ -9,6 +9,7 @@ mod backlog;
 mod by_label;
 mod changes;
 mod dependents;
+mod graph;
 mod groups;
 mod judge;
 mod plan;

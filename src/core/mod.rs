@@ -13,6 +13,7 @@ pub mod event;
 pub mod field_path;
 pub mod fields;
 pub mod finding;
+pub mod graph;
 pub mod hash;
 pub mod history;
 pub mod labels;

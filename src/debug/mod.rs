@@ -1,9 +1,11 @@
 //! What an engineer asks a running process, on an address of its own that is listened at only when asked for: profiles
 //! and state name objects of the cluster.
 //!
-//! In: requests, and the function that [`state::Describe`] is. Out: `/debug/state` as JSON; `/debug/pprof/profile` and
+//! In: requests, and the functions that [`state::Describe`] and [`graph::Draw`] are. Out: `/debug/state` and
+//! `/debug/graph` as JSON; `/debug/pprof/profile` and
 //! `/debug/pprof/heap` for `go tool pprof` (on Linux with glibc). `app` starts it; nobody else may know it.
 
+pub mod graph;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub mod heap;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -20,6 +22,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
+use self::graph::Draw;
 use self::state::Describe;
 
 /// What is answered.
@@ -36,16 +39,18 @@ pub enum Answer {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(listener: TcpListener, describe: Describe) -> std::io::Result<()> {
+pub async fn serve(listener: TcpListener, describe: Describe, draw: Draw) -> std::io::Result<()> {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if let Err(why) = crate::allocator::sample_heap(true) {
         tracing::warn!("heap profiles will be empty: {why}");
     }
-    axum::serve(listener, router(describe)).await
+    axum::serve(listener, router(describe, draw)).await
 }
 
-fn router(describe: Describe) -> Router {
-    let router = Router::new().route("/debug/state", get(move || state::answer(describe.clone())));
+fn router(describe: Describe, draw: Draw) -> Router {
+    let router = Router::new()
+        .route("/debug/state", get(move || state::answer(describe.clone())))
+        .route("/debug/graph", get(move |asked| graph::answer(draw.clone(), asked)));
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     let router = router
         .route("/debug/pprof/profile", get(profile::answer))
@@ -82,8 +87,18 @@ mod tests {
 
     async fn get(path: &str) -> (StatusCode, Vec<u8>) {
         let describe: Describe = Arc::new(|| async { json!({"leader": false}) }.boxed());
+        let draw: Draw = Arc::new(|object| {
+            async move {
+                match object.as_str() {
+                    "Service/n/a" => Ok(Some(json!({"root": object}))),
+                    "Service/n/b" => Ok(None),
+                    other => Err(format!("{other} is no object")),
+                }
+            }
+            .boxed()
+        });
         let request = Request::get(path).body(Body::empty()).expect("a request");
-        let answer = router(describe).call(request).await.expect("an answer");
+        let answer = router(describe, draw).call(request).await.expect("an answer");
         let (head, body) = answer.into_parts();
         (head.status, axum::body::to_bytes(body, usize::MAX).await.expect("a body").to_vec())
     }
@@ -93,6 +108,17 @@ mod tests {
         let (status, body) = get("/debug/state").await;
         let state: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!((status, state), (StatusCode::OK, json!({"leader": false})));
+    }
+
+    #[tokio::test]
+    async fn a_graph_is_of_one_object_that_is_known() {
+        let (status, body) = get("/debug/graph?object=Service/n/a").await;
+        let graph: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((status, graph), (StatusCode::OK, json!({"root": "Service/n/a"})));
+        assert_eq!(get("/debug/graph?object=Service/n/b").await.0, StatusCode::NOT_FOUND);
+        let (status, body) = get("/debug/graph?object=x").await;
+        assert_eq!((status, &*body), (StatusCode::BAD_REQUEST, &b"x is no object\n"[..]));
+        assert_eq!(get("/debug/graph").await.0, StatusCode::BAD_REQUEST);
     }
 
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

@@ -15,6 +15,7 @@
 pub mod check;
 pub mod convert;
 pub mod explain;
+pub mod graph;
 pub mod history;
 pub mod input;
 pub mod kinds;

@@ -1,10 +1,12 @@
 //! Reports in the forms that people and programs read. In: what `check` and `history` found. Out: text.
 
+mod graph;
 mod history;
 mod json;
 mod junit;
 mod table;
 
+pub use graph::{dot, tree};
 pub use history::{history_json, history_summary, history_table, history_yaml};
 pub use json::{json, yaml};
 pub use junit::junit;
