@@ -288,7 +288,8 @@ pub(super) fn review(policy: &PolicyKey, tracked: &mut Tracked, watches: &Watche
             let known = |key: &FindingKey| {
                 key.rule != rule.name || key.group().is_none_or(|group| groups.contains(group))
             };
-            let stale = ledger.retain(known, Resolution::NotSeen);
+            let mut stale = ledger.retain(known, Resolution::NotSeen);
+            stale.sort_by(|a, b| a.finding().key.cmp(&b.finding().key));
             out.extend(stale.into_iter().map(|transition| (policy.clone(), transition)));
         }
         groups.complete = complete;

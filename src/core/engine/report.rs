@@ -120,9 +120,11 @@ impl Engine {
         self.policies.get(key).map(|tracked| tracked.history.clone()).unwrap_or_default()
     }
 
-    /// The selections of a policy that are settled, so that what is not open is not wrong.
+    /// The selections of a policy that are settled, so that what is not open is not wrong. That of no name stands for
+    /// groups: their findings are open until they are judged otherwise.
     pub fn settled(&self, key: &PolicyKey) -> HashSet<Arc<str>> {
-        self.policies.get(key).map(|tracked| tracked.settled.clone()).unwrap_or_default()
+        let settled = |tracked: &Tracked| tracked.settled.iter().cloned().chain(["".into()]).collect();
+        self.policies.get(key).map(settled).unwrap_or_default()
     }
 
     /// What is kept for a watch; nothing of one that is not known.
