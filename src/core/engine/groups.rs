@@ -120,6 +120,11 @@ impl PolicyGroups {
         self.rules.iter_mut().for_each(|(_, groups)| groups.queue_all());
     }
 
+    /// Whether all objects are known, and groups still to be judged for the first time.
+    pub(super) fn are_fresh(&self) -> bool {
+        self.rules.iter().any(|(_, groups)| groups.is_fresh())
+    }
+
     fn is_ready(&self) -> bool {
         !self.held && self.rules.iter().any(|(_, groups)| groups.is_ready())
     }
@@ -292,6 +297,6 @@ pub(super) fn review(policy: &PolicyKey, tracked: &mut Tracked, watches: &Watche
             stale.sort_by(|a, b| a.finding().key.cmp(&b.finding().key));
             out.extend(stale.into_iter().map(|transition| (policy.clone(), transition)));
         }
-        groups.complete = complete;
+        groups.set_complete(complete);
     }
 }

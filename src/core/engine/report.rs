@@ -59,7 +59,7 @@ pub struct SelectionReport {
     pub name: Arc<str>,
     /// Objects that it selects.
     pub objects: usize,
-    /// Whether all its objects are known and judged.
+    /// Whether all its objects are known and judged, and the groups that they come to.
     pub settled: bool,
 }
 
@@ -85,7 +85,7 @@ impl Engine {
         let selections = tracked.policy.selections.iter().map(|selection| SelectionReport {
             name: selection.name.clone(),
             objects: self.objects_of(key, tracked, selection),
-            settled: tracked.settled.contains(&selection.name),
+            settled: tracked.settled.contains(&selection.name) && !tracked.groups.are_fresh(),
         });
         let rules = tracked.policy.rules.iter().map(|rule| {
             let (errors, last_error) = tracked.ledger.errors_of_rule(&rule.name);
