@@ -74,12 +74,17 @@ impl ObjectId {
     /// What stands for a group of objects where an object is named.
     pub fn of_group(key: &str) -> Self {
         Self {
-            api_version: "polywatch.dev/v1alpha1".into(),
+            api_version: GROUP_VERSION.into(),
             kind: "Group".into(),
             namespace: None,
             name: key.into(),
             uid: format!("{GROUP}{key}").into(),
         }
+    }
+
+    /// The key of the group, when it stands for one.
+    pub fn group(&self) -> Option<&str> {
+        self.uid.strip_prefix(GROUP).filter(|_| *self.api_version == *GROUP_VERSION && *self.kind == *"Group")
     }
 }
 
@@ -106,6 +111,8 @@ pub struct FindingKey {
 
 /// What the UID of a group begins with.
 const GROUP: &str = "group/";
+/// Groups are no objects of any API; this is where they would be.
+const GROUP_VERSION: &str = "polywatch.dev/v1alpha1";
 
 impl FindingKey {
     /// That of a rule on groups and one group.

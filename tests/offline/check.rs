@@ -265,6 +265,46 @@ spec:
 }
 
 #[test]
+fn groups_are_judged_over_the_manifests() {
+    let folder = Folder::new("groups");
+    let policy = folder.write(
+        "policy.yaml",
+        "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: p}
+spec:
+  resources:
+  - {name: pods, apiVersion: v1, kind: Pod}
+  - {name: again, apiVersion: v1, kind: Pod, names: [a]}
+  matchConditions:
+  - {name: no-job, expression: '!has(object.spec.job)'}
+  rules:
+  - name: two
+    groupBy: object.spec.app
+    groups: {values: [none]}
+    expression: objects.size() == 2
+    messageExpression: objects.map(o, o.metadata.name).join(',')
+",
+    );
+    let objects = pod("a", "spec: {app: web}")
+        + &pod("b", "spec: {app: web}")
+        + &pod("c", "spec: {app: api}")
+        + &pod("d", "spec: {app: api, job: x}")
+        + &pod("e", "spec: {}");
+    let ran = polywatch(&["check", "-f", &policy, "-r", "-", "-o", "json"], objects.as_bytes());
+    let expected = [
+        "Error p/two Pod shop/e: groupBy: no such key: app",
+        "Violation p/two group api: c",
+        "Violation p/two group none: rule two is not satisfied",
+        "Compliant p/two group web: ",
+    ];
+    assert_eq!((ran.code, verdicts(&ran.out)), (1, expected.map(str::to_owned).into()), "{}", ran.err);
+    let table = polywatch(&["check", "-f", &policy, "-r", "-"], objects.as_bytes());
+    assert!(table.out.contains("p/two         Group api"), "{}", table.out);
+}
+
+#[test]
 fn elements_of_lists_are_matched_by_the_keys_of_a_definition_among_the_manifests() {
     let folder = Folder::new("keys");
     let policy = folder.write(

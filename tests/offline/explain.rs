@@ -24,6 +24,15 @@ spec:
   - name: stays
     resources: [pods]
     drift: {paths: [spec], allowedManagers: [pipeline]}
+  - name: replicas
+    resources: [pods]
+    groupBy: object.metadata.namespace
+    groups: {values: [shop]}
+    expression: objects.map(o, o.spec.weight).sum() < 3
+  - name: mutual
+    resources: [pods]
+    groupBy: object.metadata.namespace
+    expression: objects[0].spec.weight == 1
 ";
 
 const DEFINITION: &str = "
@@ -55,6 +64,12 @@ fn what_a_rule_reads_costs_and_gets_wrong_is_told() {
     let told = polywatch(&["explain", "-f", &policy, "-r", &definition], b"");
     assert_eq!(told.code, 0, "{}", told.err);
     for line in [
+        "      groups by   object.metadata.namespace",
+        "      expects     shop",
+        "      fields      objects[].spec.weight",
+        "      upkeep      incremental: of a group only the object that changed is looked at",
+        "      upkeep      re-evaluated: all objects of a group are read when one changes; with more than 256 objects every \
+         (objects / 25,000) seconds at most",
         "      fields      object.spec.colour",
         "                  object.spec.parts[].limit",
         "      warning     spec.rules[0].expression 1:46: there is no field `colour` in object.spec; did you mean `color`? \

@@ -152,6 +152,40 @@ fn policies_that_could_never_work_are_refused_with_their_place() {
             "spec.rules[0]: a rule has either expression, for what must be true, or drift",
         ),
         (
+            "group-and-drift",
+            with("expression: object.spec.count == 1", "groupBy: object.kind, drift: {}"),
+            "spec.rules[0]: groupBy belongs to expression",
+        ),
+        (
+            "group-and-on",
+            with("name: r,", "name: r, groupBy: object.kind, on: [Update],"),
+            "spec.rules[0]: groupBy and on exclude each other",
+        ),
+        (
+            "groups-alone",
+            with("name: r,", "name: r, groups: {values: [a]},"),
+            "spec.rules[0]: groups belongs to groupBy",
+        ),
+        (
+            "groups-both",
+            with(
+                "name: r,",
+                "name: r, groupBy: object.kind, groups: {values: [a], resource: pods, expression: '1'},",
+            ),
+            "spec.rules[0].groups: expected groups are either values, the keys themselves, or resource",
+        ),
+        (
+            "groups-half",
+            with("name: r,", "name: r, groupBy: object.kind, groups: {resource: pods},"),
+            "spec.rules[0].groups: resource and expression belong together",
+        ),
+        (
+            "groups-of-nothing",
+            with("name: r,", "name: r, groupBy: object.kind, groups: {resource: pod, expression: '1'},"),
+            "rules[].groups.resource must be the name of an entry in spec.resources",
+        ),
+        ("names-of-groups", with("name: r,", "name: r, groupBy: object.kind,"), "p.yaml:8:"),
+        (
             "exclusive",
             with("kind: Pod", "kind: Pod, namespaces: [a], namespaceSelector: {}"),
             "p.yaml:6:5: spec.resources[0]: namespaces and namespaceSelector exclude each other",

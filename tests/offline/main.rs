@@ -84,6 +84,10 @@ pub fn verdicts(out: &str) -> Vec<String> {
             ["/verdict", "/policy", "/rule", "/message"].map(|pointer| text(entry, pointer));
         let [kind, namespace, name] =
             ["kind", "namespace", "name"].map(|f| text(entry, &format!("/resource/{f}")));
+        if let Some(group) = entry["group"].as_str() {
+            assert!(entry.get("resource").is_none(), "{entry}");
+            return format!("{verdict} {policy}/{rule} group {group}: {message}");
+        }
         format!("{verdict} {policy}/{rule} {kind} {namespace}/{name}: {message}")
     };
     entries.iter().map(line).collect()

@@ -111,6 +111,35 @@ fn what_can_not_be_right_is_warned_of_where_it_stands() {
 }
 
 #[test]
+fn rules_on_groups_are_checked_where_all_objects_are_of_the_kind() {
+    let spec = "
+resources:
+- {name: samples, apiVersion: x.io/v1, kind: Sample}
+- {name: apps, apiVersion: apps/v1, kind: Deployment}
+rules:
+- name: one
+  resources: [samples]
+  groupBy: object.spec.txt
+  groups: {resource: apps, expression: object.spec.replica}
+  expression: objects.all(o, o.spec.wole > 1) && objects[0].spec.text == group
+- name: mixed
+  groupBy: object.kind
+  expression: objects.all(o, o.spec.replicas > 1 || o.spec.whole > 1)
+";
+    let warnings = check(&policy(spec), &[Some(sample()), Some(deployment())]);
+    let places: Vec<String> =
+        said(&warnings).iter().map(|line| line.split("] ").next().unwrap_or("").into()).collect();
+    assert_eq!(
+        places,
+        [
+            "spec.rules[0].expression 1:22 [samples",
+            "spec.rules[0].groupBy 1:12 [samples",
+            "spec.rules[0].groups.expression 1:12 [apps",
+        ]
+    );
+}
+
+#[test]
 fn the_nearest_name_is_said() {
     let said = warned("object.spec.txt == 'a'");
     assert!(said[0].contains("`txt`") && said[0].contains("did you mean `text`?"), "{said:?}");

@@ -121,6 +121,11 @@ impl PolicyGroups {
         self.rules.iter_mut().for_each(|(_, groups)| groups.queue_all());
     }
 
+    /// Whether all objects are known, and groups still to be judged for the first time.
+    pub(super) fn are_fresh(&self) -> bool {
+        self.rules.iter().any(|(_, groups)| groups.is_fresh())
+    }
+
     fn is_ready(&self) -> bool {
         !self.held && self.rules.iter().any(|(_, groups)| groups.is_ready())
     }
@@ -289,9 +294,10 @@ pub(super) fn review(policy: &PolicyKey, tracked: &mut Tracked, watches: &Watche
             let known = |key: &FindingKey| {
                 key.rule != rule.name || key.group().is_none_or(|group| groups.contains(group))
             };
-            let stale = ledger.retain(known, Resolution::NotSeen);
+            let mut stale = ledger.retain(known, Resolution::NotSeen);
+            stale.sort_by(|a, b| a.finding().key.cmp(&b.finding().key));
             out.extend(stale.into_iter().map(|transition| (policy.clone(), transition)));
         }
-        groups.complete = complete;
+        groups.set_complete(complete);
     }
 }

@@ -63,7 +63,7 @@ pub struct SelectionReport {
     pub name: Arc<str>,
     /// Objects that it selects.
     pub objects: usize,
-    /// Whether all its objects are known and judged.
+    /// Whether all its objects are known and judged, and the groups that they come to.
     pub settled: bool,
 }
 
@@ -91,7 +91,7 @@ impl Engine {
         let selections = tracked.policy.selections.iter().map(|selection| SelectionReport {
             name: selection.name.clone(),
             objects: self.objects_of(key, tracked, selection),
-            settled: tracked.settled.contains(&selection.name),
+            settled: tracked.settled.contains(&selection.name) && !tracked.groups.are_fresh(),
         });
         let rules = tracked.policy.rules.iter().map(|rule| {
             let (errors, last_error) = tracked.ledger.errors_of_rule(&rule.name);
@@ -135,9 +135,11 @@ impl Engine {
         self.policies.get(key).map(|tracked| tracked.history.clone()).unwrap_or_default()
     }
 
-    /// The selections of a policy that are settled, so that what is not open is not wrong.
+    /// The selections of a policy that are settled, so that what is not open is not wrong. That of no name stands for
+    /// groups: their findings are open until they are judged otherwise.
     pub fn settled(&self, key: &PolicyKey) -> HashSet<Arc<str>> {
-        self.policies.get(key).map(|tracked| tracked.settled.clone()).unwrap_or_default()
+        let settled = |tracked: &Tracked| tracked.settled.iter().cloned().chain(["".into()]).collect();
+        self.policies.get(key).map(settled).unwrap_or_default()
     }
 
     /// What is kept for a watch; nothing of one that is not known.

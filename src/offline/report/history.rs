@@ -16,7 +16,12 @@ struct ChangeView<'a> {
     transition: &'static str,
     policy: &'a str,
     rule: &'a str,
-    resource: ResourceView<'a>,
+    /// Absent for a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<ResourceView<'a>>,
+    /// The key, for a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
     severity: &'static str,
     message: &'a str,
     /// Why a finding is no longer open.
@@ -33,7 +38,8 @@ impl<'a> From<&'a Change> for ChangeView<'a> {
             transition,
             policy: &change.policy.0,
             rule: &finding.key.rule,
-            resource: (&finding.object).into(),
+            resource: finding.object.group().is_none().then(|| (&finding.object).into()),
+            group: finding.object.group(),
             severity: finding.severity.as_str(),
             message: &finding.message,
             reason,

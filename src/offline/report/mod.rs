@@ -22,7 +22,12 @@ use crate::core::finding::ObjectId;
 struct EntryView<'a> {
     policy: &'a str,
     rule: &'a str,
-    resource: ResourceView<'a>,
+    /// Absent for a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<ResourceView<'a>>,
+    /// The key, for a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'a str>,
     verdict: &'static str,
     message: String,
     severity: &'static str,
@@ -55,7 +60,8 @@ impl<'a> From<&'a Entry> for EntryView<'a> {
         Self {
             policy: &entry.policy,
             rule: &entry.rule,
-            resource: (&entry.object).into(),
+            resource: entry.object.group().is_none().then(|| (&entry.object).into()),
+            group: entry.object.group(),
             verdict: entry.said.verdict(),
             message: entry.said.message(),
             severity: entry.severity.as_str(),

@@ -202,6 +202,59 @@ fn an_api_version_of_any_form_is_taken_apart() {
 }
 
 #[test]
+fn what_is_about_a_group_has_other_names_than_what_is_about_an_object() {
+    let problem = |rule: &str| {
+        let policy = compiled(&format!(
+            "{POD}\nvariables: [{{name: v, expression: '1'}}]\nrules: [{{name: a, {rule}}}]"
+        ));
+        policy.problems.iter().map(|p| format!("{} {}", p.field, p.message)).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(
+        problem("groupBy: string(variables.v), expression: objects.size() > 0, messageExpression: group"),
+        ""
+    );
+    for (rule, field, text) in [
+        ("groupBy: object.kind, expression: object.x", "expression", "there is no variable `object`"),
+        (
+            "groupBy: object.kind, expression: variables.v == 1",
+            "expression",
+            "there is no variable `variables.v`",
+        ),
+        ("groupBy: oldObject.kind, expression: 'true'", "groupBy", "there is no variable `oldObject`"),
+        ("groupBy: objects, expression: 'true'", "groupBy", "there is no variable `objects`"),
+        ("expression: group == ''", "expression", "there is no variable `group`"),
+        ("groupBy: object.kind, 'on': [Update], expression: 'true'", "", "exclude each other"),
+        (
+            "groupBy: object.kind, groups: {resource: other, expression: '1'}, expression: 'true'",
+            "groups.resource",
+            "there is no resource",
+        ),
+        ("groupBy: object.kind, groups: {}, expression: 'true'", "groups", "expected groups are either"),
+    ] {
+        let said = problem(rule);
+        let field =
+            if field.is_empty() { "spec.rules[0]".to_owned() } else { format!("spec.rules[0].{field}") };
+        assert!(said.starts_with(&format!("{field} ")) && said.contains(text), "{rule}: {said}");
+    }
+}
+
+#[test]
+fn what_only_names_groups_is_judged_if_it_is_said_to_be() {
+    let selections = |resources: &str| {
+        let policy = compiled(&format!(
+            "resources:
+- {{name: x, apiVersion: v1, kind: Pod}}
+- {{name: other, apiVersion: v1, kind: Node}}
+rules: [{{name: a, groupBy: object.kind, groups: {{resource: other, expression: object.kind}}, expression: 'true'{resources}}}]"
+        ));
+        assert_eq!(policy.problems, []);
+        policy.rules[0].selections.clone()
+    };
+    assert_eq!(selections(""), [true, false]);
+    assert_eq!(selections(", resources: [other]"), [false, true]);
+}
+
+#[test]
 fn one_broken_rule_leaves_the_others_in_force() {
     let policy = compiled(&format!(
         "{POD}\nrules: [{{name: a, expression: '1'}}, {{name: b, expression: 'true'}}, {{name: c, expression: '('}}]"

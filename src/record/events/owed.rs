@@ -36,7 +36,10 @@ pub struct Owed {
 impl Truth<'_> {
     /// Not open may mean not known yet, unless the selection is complete or gone.
     fn is_known(&self, selection: &Arc<str>) -> bool {
-        let exists = |policy: &CompiledPolicy| policy.selections.iter().any(|s| s.name == *selection);
+        // Groups are in a selection without a name, for as long as there is a policy.
+        let exists = |policy: &CompiledPolicy| {
+            selection.is_empty() || policy.selections.iter().any(|s| s.name == *selection)
+        };
         self.settled.contains(selection) || !self.policy.is_some_and(exists)
     }
 }
@@ -158,6 +161,12 @@ mod tests {
     fn what_is_not_known_yet_is_not_taken_back() {
         let policy = policy();
         assert!(said(&[pod("a")], &[], &[], Some(&policy)).is_empty());
+        // Nor is what is a group, before the policy is judged at all.
+        let mut group = Arc::unwrap_or_clone(pod("a"));
+        group.key = FindingKey::of_group("r".into(), "a");
+        let group = Arc::new(group);
+        assert!(said(std::slice::from_ref(&group), &[], &["pods"], Some(&policy)).is_empty());
+        assert_eq!(said(&[group], &[], &["pods", ""], Some(&policy)), ["FindingResolved a"]);
         // A selection or a policy that is gone will never be known better.
         let other = finding("a", "was-removed", Severity::High);
         assert_eq!(said(&[other], &[], &[], Some(&policy)), ["FindingResolved a"]);

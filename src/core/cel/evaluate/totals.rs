@@ -348,15 +348,12 @@ impl<K: Ord + Clone + Sync> Totals for Kept<K> {
         let failed = tally.failed.first();
         let decides =
             matches!(aggregate.end, End::Decide { quantifier: Quantifier::All | Quantifier::Exists, .. });
+        // What fails after the last stage is done without if another decides, unless nothing goes on.
+        let dispensable = |stage: usize| decides && stage == aggregate.stages.len();
         match failed {
-            // What fails after the last stage is done without if another decides, unless nothing goes on.
-            Some((stage, _)) if decides && *stage == aggregate.stages.len() => {
-                if tally.too_costly > 0 {
-                    return Err(Fault::Budget);
-                }
-            }
-            Some((_, key)) => return Err(self.fault(n, key)),
-            None => {}
+            Some((stage, _)) if dispensable(*stage) && tally.too_costly > 0 => return Err(Fault::Budget),
+            Some((stage, key)) if !dispensable(*stage) => return Err(self.fault(n, key)),
+            _ => {}
         }
         let undecided = |value: bool| match failed {
             Some((_, key)) => Err(self.fault(n, key)),

@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-/// What one member that is read counts for. An object is unpacked and looked at in about 2 µs, so that this is 5 % of
-/// the time.
+/// What one member that is read counts for. To unpack an object and to look at it is taken to be 2 µs, so that this is
+/// 5 % of the time.
 const PER_MEMBER: SignedDuration = SignedDuration::from_micros(40);
 /// Time that may be saved up: what 25,000 members count for.
 const SAVED: SignedDuration = SignedDuration::from_secs(1);

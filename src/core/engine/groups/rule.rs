@@ -85,6 +85,8 @@ pub(in crate::core::engine) struct RuleGroups {
     queue: VecDeque<Arc<str>>,
     /// Whether all objects are known, so that groups may be judged.
     pub(super) complete: bool,
+    /// Whether there are groups that were never judged, so that what is not open is not known to be well.
+    fresh: bool,
     /// See [`Group::aggregates`].
     aggregates: Option<Arc<Aggregates>>,
 }
@@ -104,6 +106,7 @@ impl RuleGroups {
             naming: HashMap::new(),
             queue: VecDeque::new(),
             complete: false,
+            fresh: true,
             aggregates: rule.aggregates().cloned(),
         };
         if let Expected::Values(keys) = &rule.expected {
@@ -215,7 +218,20 @@ impl RuleGroups {
 
     /// The next group to judge.
     pub(super) fn next(&mut self) -> Option<Arc<str>> {
-        if self.complete { self.queue.pop_front() } else { None }
+        let next = if self.complete { self.queue.pop_front() } else { None };
+        self.fresh &= !(self.complete && self.queue.is_empty());
+        next
+    }
+
+    /// Whether all objects are known, and groups still to be judged for the first time.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.complete && self.fresh
+    }
+
+    /// All objects are known, or not any more.
+    pub(super) fn set_complete(&mut self, complete: bool) {
+        self.complete = complete;
+        self.fresh &= !(complete && self.queue.is_empty());
     }
 
     pub(super) fn get(&self, key: &str) -> Option<&State> {

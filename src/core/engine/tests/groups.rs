@@ -250,7 +250,10 @@ fn groups_are_not_judged_before_all_their_objects_are_known() {
         assert_eq!(after(&mut world, |w| w.seen(&item)), NOTHING);
     }
     assert!(!world.engine.has_work());
-    assert_eq!(after(&mut world, |w| w.event(ITEMS, ObjectEvent::Synced)), ["opened pairs /bank"]);
+    assert_eq!(world.event(ITEMS, ObjectEvent::Synced), NOTHING);
+    assert!(!world.settled(), "nobody may take the policy for compliant yet");
+    assert_eq!(world.work(), ["opened pairs /bank"]);
+    assert!(world.settled());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::watch::kept::{Kept, Step as Keeping};
 const NAMES: [&str; 2] = ["p", "q"];
 
 /// Rules of every kind, over parts of the items.
-const RULES: [&str; 11] = [
+const RULES: [&str; 13] = [
     "{name: redone, 'on': [Update], paths: ['spec.containers[*].image'], expression: object.spec.level <= 2}",
     "{name: level, expression: object.spec.level <= 2, messageExpression: \"'level ' + string(object.spec.level)\"}",
     "{name: images, expression: 'object.spec.containers.all(c, c.image != \"bad\")'}",
@@ -20,6 +20,8 @@ const RULES: [&str; 11] = [
     "{name: raised, 'on': [Update], expression: object.spec.level <= oldObject.spec.level}",
     "{name: came, 'on': [Create], expression: object.spec.level > 0}",
     "{name: went, 'on': [Delete], expression: oldObject.spec.level > 0}",
+    "{name: noted, groupBy: object.spec.level, expression: 'objects.filter(o, has(o.spec.note)).size() < 1'}",
+    "{name: alike, groupBy: 'object.metadata.?labels.?team', expression: 'objects[0].spec.level < 2', messageExpression: 'objects[0].metadata.name + group'}",
     "{name: same-spec, drift: {}}",
     "{name: same-images, drift: {paths: ['spec.containers[*].image'], allowedManagers: [boss]}}",
     "{name: same-level, drift: {paths: [spec, metadata.labels], ignore: [spec.note], allowedManagers: [boss]}}",

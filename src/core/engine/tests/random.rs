@@ -12,7 +12,7 @@ const POLICIES: [&str; 2] = ["p", "q"];
 type Feeds = &'static [(&'static str, &'static [Feed])];
 
 /// What a policy may ask for, and how it is fed.
-const SPECS: [(&str, Feeds); 9] = [
+const SPECS: [(&str, Feeds); 11] = [
     (
         "resources: [{name: items, apiVersion: example.io/v1, kind: Item}]
 rules: [{name: low, expression: object.spec.level <= 1, messageExpression: string(object.spec.level)}]",
@@ -59,6 +59,33 @@ rules:
         "resources: [{name: others, apiVersion: example.io/v1, kind: Item}]
 rules: [{name: low, expression: object.spec.level <= 1}]",
         &[("others", &[Feed::All])],
+    ),
+    (
+        "resources:
+- {name: items, apiVersion: example.io/v1, kind: Item, namespaces: [x]}
+- {name: others, apiVersion: example.io/v1, kind: Item, namespaceSelector: {matchLabels: {tier: public}}}
+rules:
+- name: few
+  groupBy: object.metadata.namespace
+  groups: {values: [x]}
+  expression: objects.size() == 1
+  messageExpression: objects.map(o, o.metadata.name).join(',')",
+        &[("items", &[Feed::In("x")]), ("others", &[Feed::All])],
+    ),
+    (
+        "resources:
+- {name: items, apiVersion: example.io/v1, kind: Item}
+- {name: naming, apiVersion: example.io/v1, kind: Item, namespaces: ['y']}
+matchConditions: [{name: some, expression: '!has(object.spec.level) || object.spec.level > 0'}]
+rules:
+- name: few
+  resources: [items]
+  groupBy: object.metadata.name
+  groups: {resource: naming, expression: object.metadata.name}
+  expression: objects.all(a, objects.all(b, a.metadata.namespace == b.metadata.namespace)) && objects.size() > 0
+  messageExpression: objects.map(o, o.metadata.namespace).join(',')
+- {name: low, groupBy: string(object.spec.level), expression: objects.size() < 2}",
+        &[("items", &[Feed::In("x"), Feed::In("y")]), ("naming", &[Feed::In("y")])],
     ),
     (
         "suspend: true

@@ -180,6 +180,20 @@ fn open_findings_are_counted_by_severity_and_the_list_says_what_it_omits() {
 }
 
 #[test]
+fn a_group_is_named_by_its_key_and_read_back() {
+    let mut finding = Arc::unwrap_or_clone(found(Severity::High, "a"));
+    (finding.key, finding.object) =
+        (FindingKey::of_group("limits".into(), "edge"), ObjectId::of_group("edge"));
+    finding.since = at(60);
+    let report =
+        PolicyReport { worst: vec![Arc::new(finding.clone())], by_severity: [0, 0, 0, 1, 0], ..fine() };
+    let status = rendered(&report, [watching(), watching()]);
+    let shown = &status.findings[0];
+    assert_eq!((shown.group.as_deref(), &shown.resource), (Some("edge"), &None));
+    assert_eq!(crate::record::restore::from_status(shown), Some(finding));
+}
+
+#[test]
 fn what_is_wrong_is_said_even_while_not_everything_is_watched() {
     let mut report = fine();
     report.by_severity = [0, 0, 1, 0, 0];
