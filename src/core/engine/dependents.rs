@@ -99,11 +99,6 @@ impl Dependents {
         found
     }
 
-    /// What an object depends on, by lookup.
-    pub(super) fn queries_of(&self, subject: &Subject) -> Option<&BTreeMap<usize, Query>> {
-        self.queries.get(subject)
-    }
-
     /// How many objects depend on others.
     pub(super) fn len(&self) -> usize {
         self.queries.len()
