@@ -93,10 +93,7 @@ impl CompiledPolicy {
         let conditions = self.match_conditions.iter().map(|condition| &condition.program);
         let judged = states.clone().next().into_iter().flat_map(|_| conditions.clone());
         let unforeseen = |program: &Program| program.now_use() == NowUse::Unforeseen;
-        // Moments are those of objects, and not of groups.
-        let groups = states.clone().filter(|rule| rule.as_group().is_some()).flat_map(CompiledRule::decisive);
-        judged.chain(states.filter_map(CompiledRule::validation)).any(unforeseen)
-            || groups.into_iter().any(|program| program.now_use() != NowUse::None)
+        judged.chain(states.flat_map(CompiledRule::decisive)).any(unforeseen)
     }
 
     /// Whether judging it needs the namespaces of the cluster.

@@ -25,6 +25,7 @@ use crate::core::members::Member;
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{CompiledRule, Place};
+use crate::core::timers::Timers;
 
 /// Most members of a group that are read again whenever one of them changes.
 pub const AT_ONCE: usize = 256;
@@ -58,6 +59,8 @@ impl Groups {
 pub(super) struct PolicyGroups {
     /// Each with the position of its rule in the policy.
     rules: Vec<(usize, RuleGroups)>,
+    /// When a comparison with `now` comes out otherwise: the rule's position in the policy, and the group's key.
+    moments: Timers<(usize, Arc<str>)>,
     /// Whether a list is being read that may change them.
     held: bool,
 }
@@ -67,7 +70,7 @@ impl PolicyGroups {
         let of = |(n, rule): (usize, &CompiledRule)| {
             rule.as_group().map(|group| (n, RuleGroups::new(rule.name.clone(), group)))
         };
-        Self { rules: policy.rules.iter().enumerate().filter_map(of).collect(), held: false }
+        Self { rules: policy.rules.iter().enumerate().filter_map(of).collect(), ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -107,6 +110,23 @@ impl PolicyGroups {
     /// All groups are to be judged, because of the time.
     pub(super) fn queue_all(&mut self) {
         self.rules.iter_mut().for_each(|(_, groups)| groups.queue_all());
+    }
+
+    /// Queues the groups of which a comparison with `now` comes out otherwise by now; returns whether there are any.
+    pub(super) fn queue_due(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
+        while let Some((rule, key)) = self.moments.pop(now) {
+            if let Some(groups) = self.of(rule) {
+                groups.queue_again(&key);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// When that is so next.
+    pub(super) fn next_moment(&self) -> Option<Timestamp> {
+        self.moments.next()
     }
 
     fn is_ready(&self) -> bool {
@@ -188,6 +208,7 @@ impl Engine {
                 let finding = FindingKey::of_group(rule.name.clone(), &key);
                 if state.is_gone() {
                     groups.remove(&key);
+                    tracked.groups.moments.set(&(*n, key.clone()), None);
                     let gone = tracked.ledger.forget(&finding, Resolution::ObjectGone);
                     out.extend(gone.map(|transition| (policy.clone(), transition)));
                     read += 1;
@@ -208,6 +229,7 @@ impl Engine {
                 let mut bindings = Bindings::of_group(GroupInputs { objects: &objects, group: &key, now });
                 let verdict = asked.judge(&rule.name, &mut bindings);
                 groups.begin(&key);
+                tracked.groups.moments.set(&(*n, key.clone()), bindings.next_flip());
                 let object = ObjectId::of_group(&key);
                 let transition = tracked.ledger.enter(&finding, rule.severity, &object, verdict, now);
                 out.extend(transition.map(|transition| (policy.clone(), transition)));

@@ -152,7 +152,7 @@ impl CompiledRule {
 
     /// Whether comparisons with `now` decide it.
     pub fn tells_moments(&self) -> bool {
-        self.validation().is_some_and(|program| program.now_use() == NowUse::Moments)
+        self.decisive().any(|program| program.now_use() != NowUse::None)
     }
 
     /// The programs that it is made of.
