@@ -12,6 +12,7 @@ mod dependents;
 mod graph;
 mod groups;
 mod judge;
+mod params;
 mod plan;
 mod related;
 mod report;

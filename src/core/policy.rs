@@ -8,7 +8,7 @@ use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
 use super::lookup::{Lookup, NoParams};
 use super::project::ProjectedObject;
-use super::rules::CompiledRule;
+use super::rules::{CompiledRule, Group};
 use super::tree::Node;
 
 /// Every policy that is in force, by key. Published whole; readers compare, they are not told differences.
@@ -71,7 +71,9 @@ impl CompiledPolicy {
             return BTreeSet::new();
         }
         let rules = self.rules.iter().filter(|rule| rule.judges(index));
-        let of_rules = rules.flat_map(|rule| rule.lookups.iter().copied());
+        let of_groups = rules.clone().filter(|rule| rule.as_group().is_some_and(Group::reads_params));
+        let of_groups = of_groups.flat_map(|_| self.params.map(|(place, _)| place));
+        let of_rules = rules.flat_map(|rule| rule.lookups.iter().copied()).chain(of_groups);
         of_rules.chain(self.lookups_of_conditions()).collect()
     }
 
@@ -93,10 +95,7 @@ impl CompiledPolicy {
         let conditions = self.match_conditions.iter().map(|condition| &condition.program);
         let judged = states.clone().next().into_iter().flat_map(|_| conditions.clone());
         let unforeseen = |program: &Program| program.now_use() == NowUse::Unforeseen;
-        // Moments are those of objects, and not of groups.
-        let groups = states.clone().filter(|rule| rule.as_group().is_some()).flat_map(CompiledRule::decisive);
-        judged.chain(states.filter_map(CompiledRule::validation)).any(unforeseen)
-            || groups.into_iter().any(|program| program.now_use() != NowUse::None)
+        judged.chain(states.flat_map(CompiledRule::decisive)).any(unforeseen)
     }
 
     /// Whether judging it needs the namespaces of the cluster.

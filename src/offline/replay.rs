@@ -243,13 +243,6 @@ impl Replay {
             self.now = due.max(earliest);
             outcomes.push(self.tick());
         }
-        // Large groups wait for their time.
-        let next =
-            |replay: &Self| replay.engine.next_group_deadline().filter(|at| *at > replay.now && *at < time);
-        while let Some(at) = next(self) {
-            self.now = at;
-            outcomes.push(self.tick());
-        }
         self.now = self.now.max(time);
         outcomes.push(self.tick());
         outcomes.retain(|(_, outcome)| !outcome.is_empty());

@@ -30,8 +30,12 @@ use crate::core::tree::Node;
 /// Compiles a policy.
 pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPolicySpec) -> CompiledPolicy {
     // What rules that judge a state may read; `oldObject` is null for them.
-    let compiler =
-        || Compiler { problems: Vec::new(), expressions: Vec::new(), scope: Scope::new(&Root::OF_OBJECT) };
+    let compiler = || Compiler {
+        problems: Vec::new(),
+        expressions: Vec::new(),
+        scope: Scope::new(&Root::OF_OBJECT),
+        fixed_params: false,
+    };
     // One roomy stack serves the whole policy; without it each expression asks for one of its own.
     let compiled = cel::with_large_stack(|| compiler().policy(key.clone(), uid.clone(), generation, spec));
     compiled.unwrap_or_else(|_| compiler().policy(key, uid, generation, spec))
@@ -41,6 +45,8 @@ struct Compiler {
     problems: Vec<Problem>,
     expressions: Vec<Located>,
     scope: Scope,
+    /// Whether params are the same for all objects.
+    fixed_params: bool,
 }
 
 impl Compiler {
@@ -189,8 +195,12 @@ impl Compiler {
             patience: patience.unwrap_or_default(),
             name,
         };
-        compiled.lookups =
-            compiled.programs().flat_map(|program| program.lookups().iter().copied()).collect();
+        let taken = |program: &Program| program.lookups().iter().copied().collect::<Vec<usize>>();
+        compiled.lookups = match compiled.as_group() {
+            // What is asked of the group as a whole is no matter of single objects.
+            Some(group) => group.keys().flat_map(taken).collect(),
+            None => compiled.programs().flat_map(taken).collect(),
+        };
         compiled
     }
 

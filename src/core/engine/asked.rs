@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::judge::{Admission, match_conditions};
+use super::params;
 use crate::core::cel::{Bindings, Found};
 use crate::core::chain::Chain;
-use crate::core::fields::Fields;
-use crate::core::lookup::{Arena, Joined, NoParams, Query, Related};
+use crate::core::lookup::{Arena, Joined, Query, Related};
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{CompiledRule, Expression, MAX_MESSAGE_LEN, Verdict, Violation, one_line};
@@ -60,31 +60,16 @@ impl<'a> Asked<'a> {
     pub(super) fn state(&mut self, rule: &CompiledRule, state: &Expression) -> Option<Verdict> {
         let params = self.policy.params.filter(|(place, _)| rule.lookups.contains(place));
         let Some((place, otherwise)) = params else { return Some(self.once(rule, state)) };
-        match self.arena.found(place) {
-            // Not installed, or too many: whoever reads them says so.
-            None => Some(self.once(rule, state)),
-            Some([]) => match otherwise {
-                NoParams::Skip => None,
-                NoParams::Violate => Some(Verdict::Violation(Violation {
-                    message: self.no_params(place).into(),
-                    fields: Fields::default(),
-                    chain: Chain::default(),
-                })),
-            },
-            Some(found) => {
-                let mut failed = None;
-                for params in found {
-                    self.bindings.bind_lookup(place, Found::One(Some(params.root())));
-                    self.bindings.forget_variables();
-                    match self.once(rule, state) {
-                        Verdict::Compliant => {}
-                        violation @ Verdict::Violation(_) => return Some(violation),
-                        error @ Verdict::Error(_) => drop(failed.get_or_insert(error)),
-                    }
-                }
-                Some(failed.unwrap_or(Verdict::Compliant))
-            }
-        }
+        // Not installed, or too many: whoever reads them says so.
+        let Some(found) = self.arena.found(place) else { return Some(self.once(rule, state)) };
+        let query = self.joined.queries.get(&place).cloned().flatten();
+        let policy = self.policy;
+        let missing = || params::missing(policy, place, query.as_ref());
+        params::by_each(found, otherwise, self, missing, |asked, params| {
+            asked.bindings.bind_lookup(place, Found::One(Some(params.root())));
+            asked.bindings.forget_variables();
+            asked.once(rule, state)
+        })
     }
 
     fn once(&mut self, rule: &CompiledRule, state: &Expression) -> Verdict {
@@ -108,21 +93,5 @@ impl<'a> Asked<'a> {
             false => one_line(&format!("{} [{described}]", violation.message), MAX_MESSAGE_LEN).into(),
         };
         Violation { message, chain, ..violation }
-    }
-
-    fn no_params(&self, place: usize) -> String {
-        let lookup = self.policy.lookups.get(place).and_then(Option::as_ref);
-        let selection = lookup.and_then(|lookup| self.policy.selections.get(lookup.selection));
-        let Some(target) = selection.map(|selection| &selection.target) else {
-            return "there are no params".to_owned();
-        };
-        let query = self.joined.queries.get(&place).and_then(Option::as_ref);
-        let within = query.and_then(|query| query.namespace.as_ref());
-        let within = within.map(|namespace| format!(" in namespace {namespace}")).unwrap_or_default();
-        let named = match target.names.first() {
-            Some(name) => format!("{} {name}", target.kind),
-            None => format!("{} with labels [{}]", target.kind, target.labels),
-        };
-        format!("there are no params: there is no {named}{within}")
     }
 }

@@ -18,15 +18,19 @@ use self::pace::Pace;
 pub(super) use self::rule::Witness;
 use self::rule::{Read, RuleGroups, State};
 use super::backlog::Work;
+use super::params;
+use super::related::InWatches;
 use super::watches::Watches;
 use super::{Engine, Outcome, Tracked};
-use crate::core::cel::{Bindings, GroupInputs, Upkeep};
+use crate::core::cel::{Bindings, Found, GroupInputs, Upkeep};
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, PolicyKey, Resolution};
+use crate::core::lookup::{Answer, NoParams, Place as At, Query, Related, Wanted};
 use crate::core::members::Member;
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{CompiledRule, Group, Place, Verdict};
+use crate::core::timers::Timers;
 use crate::core::tree::Node;
 
 /// Most members of a group that are read again whenever one of them changes.
@@ -63,6 +67,8 @@ impl Groups {
 pub(super) struct PolicyGroups {
     /// Each with the position of its rule in the policy.
     rules: Vec<(usize, RuleGroups)>,
+    /// When a comparison with `now` comes out otherwise: the rule's position in the policy, and the group's key.
+    moments: Timers<(usize, Arc<str>)>,
     /// Whether a list is being read that may change them.
     held: bool,
 }
@@ -72,7 +78,7 @@ impl PolicyGroups {
         let of = |(n, rule): (usize, &CompiledRule)| {
             rule.as_group().map(|group| (n, RuleGroups::new(rule.name.clone(), group)))
         };
-        Self { rules: policy.rules.iter().enumerate().filter_map(of).collect(), held: false }
+        Self { rules: policy.rules.iter().enumerate().filter_map(of).collect(), ..Self::default() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -124,6 +130,23 @@ impl PolicyGroups {
     /// Whether all objects are known, and groups still to be judged for the first time.
     pub(super) fn are_fresh(&self) -> bool {
         self.rules.iter().any(|(_, groups)| groups.is_fresh())
+    }
+
+    /// Queues the groups of which a comparison with `now` comes out otherwise by now; returns whether there are any.
+    pub(super) fn queue_due(&mut self, now: Timestamp) -> bool {
+        let mut any = false;
+        while let Some((rule, key)) = self.moments.pop(now) {
+            if let Some(groups) = self.of(rule) {
+                groups.queue_again(&key);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// When that is so next.
+    pub(super) fn next_moment(&self) -> Option<Timestamp> {
+        self.moments.next()
     }
 
     fn is_ready(&self) -> bool {
@@ -204,6 +227,7 @@ impl Engine {
         let Some(tracked) = self.policies.get_mut(policy) else {
             return out;
         };
+        let params = Params::of(tracked, &self.watches);
         let mut read = 0;
         while read < limit && tracked.groups.is_ready() {
             for (n, groups) in &mut tracked.groups.rules {
@@ -213,6 +237,7 @@ impl Engine {
                 let finding = FindingKey::of_group(rule.name.clone(), &key);
                 if state.is_gone() {
                     groups.remove(&key);
+                    tracked.groups.moments.set(&(*n, key.clone()), None);
                     let gone = tracked.ledger.forget(&finding, Resolution::ObjectGone);
                     out.extend(gone.map(|transition| (policy.clone(), transition)));
                     read += 1;
@@ -225,10 +250,22 @@ impl Engine {
                     continue;
                 }
                 read += effort.max(1);
-                let verdict = judge(&rule.name, asked, &key, state, &self.watches, now);
+                let judged = judge(&rule.name, asked, &key, state, params.as_ref(), &self.watches, now);
+                if matches!(judged, Judged::NotKnown) {
+                    // It is queued again when the params are known.
+                    continue;
+                }
                 groups.begin(&key);
-                let object = ObjectId::of_group(&key);
-                let transition = tracked.ledger.enter(&finding, rule.severity, &object, verdict, now);
+                let transition = match judged {
+                    Judged::NotKnown | Judged::NoParams => {
+                        tracked.ledger.forget(&finding, Resolution::NoParams)
+                    }
+                    Judged::Known(verdict, moment) => {
+                        tracked.groups.moments.set(&(*n, key.clone()), moment);
+                        let object = ObjectId::of_group(&key);
+                        tracked.ledger.enter(&finding, rule.severity, &object, verdict, now)
+                    }
+                };
                 out.extend(transition.map(|transition| (policy.clone(), transition)));
             }
         }
@@ -250,7 +287,8 @@ impl Engine {
             let rule = &tracked.policy.rules[*n];
             let Some(asked) = rule.as_group() else { continue };
             for (key, state) in groups.all().filter(|(_, state)| state.kept().is_some()) {
-                let verdict = judge(&rule.name, asked, key, state, &self.watches, now);
+                let judged = judge(&rule.name, asked, key, state, None, &self.watches, now);
+                let Judged::Known(verdict, _) = judged else { continue };
                 verdicts.push((rule.name.to_string(), key.to_string(), verdict));
             }
         }
@@ -267,14 +305,87 @@ fn effort(rule: &Group, state: &State) -> usize {
     }
 }
 
-fn judge(name: &str, rule: &Group, key: &str, state: &State, watches: &Watches, now: Timestamp) -> Verdict {
-    if let Some(kept) = state.kept() {
-        return rule.judge_kept(name, &mut Bindings::of_totals(kept, key, now));
+/// What there is of the params that all groups of a policy are judged by.
+struct Params {
+    policy: Arc<CompiledPolicy>,
+    place: usize,
+    otherwise: NoParams,
+    query: Query,
+    answer: Answer,
+}
+
+impl Params {
+    /// Looks for them; none where the policy has none that are the same for all objects.
+    fn of(tracked: &Tracked, watches: &Watches) -> Option<Self> {
+        let policy = &tracked.policy;
+        let (place, otherwise) = policy.params?;
+        let lookup = policy.lookups.get(place)?.as_ref()?;
+        let At::Namespace(namespace) = &lookup.place else { return None };
+        let query = Query { namespace: Some(namespace.clone()), wanted: Wanted::All };
+        let related = InWatches { watches, policy, sources: &tracked.sources };
+        let answer = related.find(lookup.selection, &query);
+        Some(Self { policy: policy.clone(), place, otherwise, query, answer })
     }
+}
+
+/// What judging a group came to.
+enum Judged {
+    /// The verdict, and when a comparison with `now` comes out otherwise.
+    Known(Verdict, Option<Timestamp>),
+    /// There are no params to judge it by.
+    NoParams,
+    /// It is not known yet which params there are.
+    NotKnown,
+}
+
+fn judge(
+    name: &str,
+    rule: &Group,
+    key: &str,
+    state: &State,
+    params: Option<&Params>,
+    watches: &Watches,
+    now: Timestamp,
+) -> Judged {
     let read = |(member, watch): (&Member, WatchId)| watches.by_id.get(&watch)?.objects.get(&member.key());
-    let objects: Vec<ProjectedObject> = state.members().filter_map(read).collect();
+    let objects: Vec<ProjectedObject> = match state.kept() {
+        Some(_) => Vec::new(),
+        None => state.members().filter_map(read).collect(),
+    };
     let objects: Vec<&Node> = objects.iter().map(ProjectedObject::root).collect();
-    rule.judge(name, &mut Bindings::of_group(GroupInputs { objects: &objects, group: key, now }))
+    let mut bindings = match state.kept() {
+        Some(kept) => Bindings::of_totals(kept, key, now),
+        None => Bindings::of_group(GroupInputs { objects: &objects, group: key, now }),
+    };
+    let once = |bindings: &mut Bindings<'_>| match state.kept() {
+        Some(_) => rule.judge_kept(name, bindings),
+        None => rule.judge(name, bindings),
+    };
+    let verdict = match params.filter(|_| rule.reads_params()) {
+        None => Some(once(&mut bindings)),
+        Some(Params { policy, place, otherwise, query, answer }) => match answer {
+            Answer::NotKnown => return Judged::NotKnown,
+            Answer::Objects(found) => {
+                let missing = || params::missing(policy, *place, Some(query));
+                params::by_each(found, *otherwise, &mut bindings, missing, |bindings, params| {
+                    bindings.bind_lookup(*place, Found::One(Some(params.root())));
+                    once(bindings)
+                })
+            }
+            Answer::NotServed => {
+                let lookup = policy.lookups.get(*place).and_then(Option::as_ref);
+                let selection = lookup.and_then(|lookup| policy.selections.get(lookup.selection));
+                let kind = selection.map(|selection| selection.target.display()).unwrap_or_default();
+                bindings.bind_lookup(*place, Found::not_served(&kind));
+                Some(once(&mut bindings))
+            }
+            Answer::TooMany | Answer::NoNamespace => {
+                bindings.bind_lookup(*place, Found::failed("params", "there are too many of them"));
+                Some(once(&mut bindings))
+            }
+        },
+    };
+    verdict.map_or(Judged::NoParams, |verdict| Judged::Known(verdict, bindings.next_flip()))
 }
 
 /// Finds out which rules on groups know all their objects. What an earlier process or an earlier form of the rule

@@ -162,7 +162,9 @@ impl Engine {
         comparison: Option<&Comparison<'_>>,
     ) {
         let Some(tracked) = self.policies.get_mut(&plan.reader.policy) else { return };
-        if tracked.dependents.len() == 0 {
+        let for_groups =
+            !tracked.groups.is_empty() && tracked.policy.params.is_some_and(|(params, _)| params == place);
+        if tracked.dependents.len() == 0 && !for_groups {
             return;
         }
         let same = comparison.is_some_and(|comparison| {
@@ -178,8 +180,14 @@ impl Engine {
         for subject in tracked.dependents.of(place, before, after) {
             tracked.affected.add(subject);
         }
+        if for_groups {
+            tracked.groups.queue_all();
+        }
         if was_empty && !tracked.affected.is_empty() {
             self.work.push_back(Work::Affected(plan.reader.policy.clone()));
+        }
+        if for_groups {
+            self.wake_groups(&plan.reader.policy);
         }
     }
 
@@ -230,6 +238,9 @@ impl Engine {
                 .filter(|place| sources.get(*place) != tracked.sources.get(*place))
                 .collect();
             tracked.sources = sources;
+            if tracked.policy.params.is_some_and(|(place, _)| changed.contains(&place)) {
+                tracked.groups.queue_all();
+            }
             for (index, selection) in tracked.policy.selections.iter().enumerate() {
                 if selection.is_judged() && !tracked.policy.lookups_for(index).is_disjoint(&changed) {
                     tracked.settled.remove(&selection.name);
@@ -239,7 +250,10 @@ impl Engine {
                 }
             }
         }
-        again.into_iter().for_each(|(reader, watch)| self.queue(reader, watch, None));
+        for (reader, watch) in again {
+            self.wake_groups(&reader.policy);
+            self.queue(reader, watch, None);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What becomes of policies and objects because time passes, and nothing else.
 //!
-//! Three things wait for a moment: what the ledger of a policy waits for, single objects of which a comparison with
-//! `now` comes out otherwise, and all objects of a policy that uses `now` in a way of which no moment is known. Each
+//! Three things wait for a moment: what the ledger of a policy waits for, single objects and groups of which a comparison
+//! with `now` comes out otherwise, and all objects of a policy that uses `now` in a way of which no moment is known. Each
 //! policy has its own queues; while nothing is due, none of what waits is looked at.
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::judge::Case;
 use super::plan::Plan;
 use super::subject::Subject;
-use super::{Engine, NOW_INTERVAL, Outcome, Reader, Tracked};
+use super::{Engine, NOW_INTERVAL, Outcome, Tracked};
 use crate::core::event::WatchId;
 use crate::core::finding::PolicyKey;
 use crate::core::project::ProjectedObject;
@@ -24,12 +24,16 @@ impl Engine {
     /// Queues what the passing of time may have changed, for [`Engine::work`].
     pub fn tick(&mut self, now: Timestamp) {
         self.groups_due(now);
-        let mut passes: Vec<Reader> = Vec::new();
+        let (mut passes, mut groups) = (Vec::new(), Vec::new());
         for (key, tracked) in &mut self.policies {
             if tracked.judge_again.is_some_and(|at| at <= now) {
                 tracked.judge_again = Some(now.saturating_add(NOW_INTERVAL).unwrap_or(Timestamp::MAX));
-                tracked.groups.queue_all();
                 passes.extend(tracked.readers(key));
+                tracked.groups.queue_all();
+                groups.push(key.clone());
+            }
+            if tracked.groups.queue_due(now) {
+                groups.push(key.clone());
             }
             if tracked.next_timer().is_some_and(|at| at <= now) && !self.due.contains(key) {
                 self.due.push_back(key.clone());
@@ -39,8 +43,8 @@ impl Engine {
             for watch in self.feeds(&reader) {
                 self.queue(reader.clone(), watch, None);
             }
-            self.wake_groups(&reader.policy);
         }
+        groups.iter().for_each(|policy| self.wake_groups(policy));
     }
 
     /// Works off up to `limit` of what is due of one policy.
@@ -77,7 +81,7 @@ impl Engine {
 
 impl Tracked {
     fn next_deadline(&self) -> Option<Timestamp> {
-        self.next_timer().into_iter().chain(self.judge_again).min()
+        self.next_timer().into_iter().chain(self.judge_again).chain(self.groups.next_moment()).min()
     }
 
     fn next_timer(&self) -> Option<Timestamp> {

@@ -60,6 +60,21 @@ impl Group {
         Self { by, expected, whole, kept }
     }
 
+    /// The programs that place objects.
+    pub fn keys(&self) -> impl Iterator<Item = &Program> {
+        let named = match &self.expected {
+            Expected::Named { by, .. } => Some(by),
+            Expected::None | Expected::Values(_) => None,
+        };
+        std::iter::once(&self.by).chain(named)
+    }
+
+    /// Whether what is asked of groups depends on params.
+    pub fn reads_params(&self) -> bool {
+        let message = self.whole.wording.expression.iter();
+        message.chain([&self.whole.validation]).any(|program| !program.lookups().is_empty())
+    }
+
     /// What keeping it up to date takes when one object of a group changes.
     pub fn upkeep(&self) -> Upkeep {
         self.kept.as_ref().map_or(Upkeep::Whole, |(_, aggregates)| aggregates.upkeep())

@@ -152,7 +152,7 @@ impl CompiledRule {
 
     /// Whether comparisons with `now` decide it.
     pub fn tells_moments(&self) -> bool {
-        self.validation().is_some_and(|program| program.now_use() == NowUse::Moments)
+        self.decisive().any(|program| program.now_use() != NowUse::None)
     }
 
     /// The programs that it is made of.
@@ -163,13 +163,7 @@ impl CompiledRule {
 
     /// The programs that decide it.
     pub fn decisive(&self) -> impl Iterator<Item = &Program> {
-        let keys = self.as_group().into_iter().flat_map(|group| {
-            let named = match &group.expected {
-                Expected::Named { by, .. } => Some(by),
-                Expected::None | Expected::Values(_) => None,
-            };
-            std::iter::once(&group.by).chain(named)
-        });
+        let keys = self.as_group().into_iter().flat_map(Group::keys);
         keys.chain(self.validation())
     }
 }

@@ -13,7 +13,12 @@ use crate::core::rules::{Expected, Expression, Group, RuleKind, is_printable};
 impl Compiler {
     /// Compiles what is about groups and not about an object: the names are others.
     pub(super) fn with_group_names<T>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
-        let of_object = std::mem::replace(&mut self.scope, Scope::new(&Root::OF_GROUP));
+        let mut of_group = Scope::new(&Root::OF_GROUP);
+        // Which those of a namespace are, depends on the object.
+        if self.fixed_params {
+            of_group.declare_params();
+        }
+        let of_object = std::mem::replace(&mut self.scope, of_group);
         let done = inside(self);
         self.scope = of_object;
         done

@@ -32,6 +32,7 @@ impl Compiler {
         // Whatever reads it comes later.
         if let Some(params) = &spec.params {
             self.scope.declare_params();
+            self.fixed_params = params.namespace.is_some();
             let selection = selections.len();
             let (target, invalid) = self.params_target(params);
             selections.push(found_by(&format!("params/{}", params.kind), target, 0, invalid));

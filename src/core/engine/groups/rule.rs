@@ -211,6 +211,13 @@ impl RuleGroups {
         keys.iter().for_each(|key| self.change(key, |_| true));
     }
 
+    /// A group is to be judged, because of the time.
+    pub(super) fn queue_again(&mut self, key: &Arc<str>) {
+        if self.groups.contains_key(key) {
+            self.change(key, |_| true);
+        }
+    }
+
     /// Whether a group may be judged now.
     pub(super) fn is_ready(&self) -> bool {
         self.complete && !self.queue.is_empty()

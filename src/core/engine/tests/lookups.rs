@@ -321,3 +321,64 @@ rules:
     );
     assert_eq!(cluster.apply(&config("b", "5")), ["resolved few Route n/one Compliant"]);
 }
+
+#[test]
+fn groups_are_judged_by_params_of_one_place() {
+    let spec = "
+resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
+params: {apiVersion: v1, kind: ConfigMap, name: limits, namespace: platform}
+rules:
+- name: enough
+  groupBy: object.spec.service
+  expression: objects.size() >= int(params.data.least)
+  messageExpression: \"'fewer than ' + params.data.least\"
+";
+    let config = |least: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "platform", "name": "limits"},
+               "data": {"least": least}})
+    };
+    let mut cluster = Cluster::synced(spec, &["Route", "ConfigMap"]);
+    assert_eq!(cluster.apply(&route("one", "a")), NOTHING, "without params they are not judged");
+    assert_eq!(cluster.apply(&config("2")), ["opened enough Group a: fewer than 2"]);
+    assert_eq!(cluster.apply(&route("two", "a")), ["resolved enough Group a Compliant"]);
+    assert_eq!(cluster.apply(&config("3")), ["opened enough Group a: fewer than 3"]);
+    assert_eq!(cluster.delete("ConfigMap", "platform/limits"), ["resolved enough Group a NoParams"]);
+    assert_eq!(cluster.restart(), NOTHING);
+    cluster.list("Route");
+    assert!(!cluster.is_settled(), "nothing is said before the params are known");
+    cluster.list("ConfigMap");
+    assert!(cluster.is_settled());
+    assert_eq!(cluster.apply(&config("3")), ["opened enough Group a: fewer than 3"]);
+}
+
+#[test]
+fn the_graph_of_an_object_is_what_depends_on_it_and_what_it_depends_on() {
+    let mut cluster = chain();
+    cluster.apply(&route("two", "a"));
+    cluster.apply(&route("three", "c"));
+    cluster.apply(&slice("a-1", "a", false));
+    let graph = |cluster: &Cluster, object: &str| {
+        cluster.engine.graph(&object.parse().expect("an object")).map(|graph| {
+            let edge = |edge: &crate::core::graph::Edge| {
+                format!("{} -> {} by {} for {}", edge.from, edge.to, edge.lookup, edge.judged)
+            };
+            graph.edges.iter().map(edge).collect::<Vec<_>>()
+        })
+    };
+    let of = |name: &str| {
+        let judged = format!("Route.example.io/n/{name}");
+        [
+            format!("{judged} -> Service/n/a by service for {judged}"),
+            format!("Service/n/a -> EndpointSlice.discovery.k8s.io/n/a-1 by slices for {judged}"),
+        ]
+    };
+    let mut all: Vec<String> = of("one").into_iter().chain(of("two")).collect();
+    all.sort();
+    assert_eq!(graph(&cluster, "EndpointSlice/n/a-1").as_ref(), Some(&all), "through the Service");
+    let direct: Vec<String> = [of("one")[0].clone(), of("two")[0].clone()].into();
+    assert_eq!(graph(&cluster, "Service/n/a"), Some(direct));
+    assert_eq!(graph(&cluster, "Route/n/one"), Some(of("one").into()));
+    let missing = "Route.example.io/n/three -> Service/n/c by service for Route.example.io/n/three";
+    assert_eq!(graph(&cluster, "Route/n/three"), Some(vec![missing.to_owned()]));
+    assert_eq!(graph(&cluster, "Service/n/unknown"), None);
+}

@@ -290,3 +290,50 @@ fn a_moment_and_a_wait_follow_each_other() {
     assert_eq!(world.report().pending, 1);
     assert_eq!(world.pass(21), ["1970-01-01T00:00:20.000000001Z: opened young shop/a"]);
 }
+
+#[test]
+fn a_rule_on_groups_waits_as_well() {
+    let spec = "
+rules:
+- {name: pair, groupBy: object.metadata.namespace, expression: objects.size() >= 2, for: 1m, keepFor: 30s}
+";
+    let (mut world, said) = World::listed(policy(spec), &[item("shop/a"), item("bank/a"), item("bank/b")]);
+    assert_eq!((said.as_slice(), world.work().as_slice()), (&NOTHING.map(String::from)[..], &[][..]));
+    assert_eq!(world.report().pending, 1);
+    world.pass(30);
+    world.gone(&item("bank/b"));
+    assert_eq!(world.work(), NOTHING);
+    assert_eq!(world.pass(60), ["1970-01-01T00:01:00Z: opened pair /shop"]);
+    // The group is gone, and what was pending of it is forgotten.
+    world.gone(&item("bank/a"));
+    assert_eq!(world.work(), NOTHING);
+    assert_eq!(world.report().pending, 0);
+    world.seen(&item("shop/b"));
+    assert_eq!(world.work(), NOTHING);
+    assert_eq!(world.pass(90), ["1970-01-01T00:01:30Z: resolved pair /shop Compliant"]);
+}
+
+#[test]
+fn a_group_is_judged_at_the_moment_of_its_comparison_with_now() {
+    let spec = "
+rules:
+- name: alive
+  groupBy: object.metadata.namespace
+  expression: objects.exists(o, now - timestamp(o.spec.note) < duration('10s'))
+";
+    let items = [
+        item("shop/a").note("1970-01-01T00:00:00Z"),
+        item("shop/b").note("1970-01-01T00:00:20Z"),
+        item("bank/a").note("1970-01-01T00:01:00Z"),
+    ];
+    let (mut world, _) = World::listed(policy(spec), &items);
+    assert_eq!(world.work(), NOTHING);
+    let judged = world.engine.judged;
+    assert_eq!(world.pass(29), NOTHING);
+    assert_eq!(world.pass(69), ["1970-01-01T00:00:30Z: opened alive /shop"]);
+    world.gone(&items[2]);
+    assert_eq!(world.work(), NOTHING);
+    assert_eq!(world.pass(1000), NOTHING);
+    assert_eq!(world.engine.judged, judged, "no object is judged for that");
+    assert_eq!(world.engine.next_deadline(), None);
+}
