@@ -12,6 +12,7 @@ mod changes;
 mod debug;
 mod examples;
 mod findings;
+mod groups;
 mod harness;
 mod history;
 mod install;
