@@ -130,10 +130,10 @@ pub struct Query {
 /// What is looked for within a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
-    /// The objects of these names.
-    Names(BTreeSet<Arc<str>>),
-    /// Those that have all of these labels; none when there are no labels.
-    Labels(BTreeMap<Arc<str>, Arc<str>>),
+    /// The objects of these names, sorted, each once.
+    Names(Box<[Arc<str>]>),
+    /// Those that have all of these labels, sorted by key, each once; none when there are no labels.
+    Labels(Box<[(Arc<str>, Arc<str>)]>),
     /// All.
     All,
 }
@@ -308,7 +308,7 @@ fn query(
         },
         By::Names(program) => match names(program, bindings)? {
             names if names.is_empty() => return Ok(None),
-            names => Wanted::Names(names),
+            names => Wanted::Names(names.into_iter().collect()),
         },
         By::Labels(labels) => {
             let mut wanted = BTreeMap::new();
@@ -318,11 +318,11 @@ fn query(
                     None => return Ok(None),
                 }
             }
-            Wanted::Labels(wanted)
+            Wanted::Labels(wanted.into_iter().collect())
         }
         By::LabelMap(program) => match label_map(program, bindings)? {
             labels if labels.is_empty() => return Ok(None),
-            labels => Wanted::Labels(labels),
+            labels => Wanted::Labels(labels.into_iter().collect()),
         },
         By::All { .. } => Wanted::All,
     };

@@ -10,6 +10,7 @@ pub mod check;
 pub mod diff;
 pub mod engine;
 pub mod event;
+pub mod few;
 pub mod field_path;
 pub mod fields;
 pub mod finding;

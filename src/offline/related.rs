@@ -86,7 +86,7 @@ impl Related for Among<'_> {
                 names.iter().flat_map(|name| of(self.index.by_name.get(&(kind, &**name)))).collect()
             }
             Wanted::Labels(labels) => {
-                let label = labels.first_key_value();
+                let label = labels.first();
                 label
                     .map(|(key, value)| of(self.index.by_label.get(&(kind, &**key, &**value))))
                     .unwrap_or_default()

@@ -1,9 +1,10 @@
 //! Which objects of a watch have a label: for those labels that lookups ask for, as they ask.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::core::event::ObjectKey;
+use crate::core::few::Few;
 use crate::core::project::ProjectedObject;
 use crate::core::store::Store;
 use crate::core::tree::Node;
@@ -12,7 +13,7 @@ use crate::core::tree::Node;
 const MAX_KEYS: usize = 32;
 
 /// The objects that have a label, by its value.
-type ByValue = HashMap<Arc<str>, BTreeSet<ObjectKey>>;
+type ByValue = HashMap<Arc<str>, Few<ObjectKey>>;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -45,16 +46,16 @@ impl ByLabel {
 
     /// The objects that have a label, of one namespace or of all, in order; at most one more than lookups may find
     /// for each of `labels`, of which the one that fewest objects have is taken.
-    pub(super) fn candidates<'l>(
+    pub(super) fn candidates(
         &mut self,
         store: &Store,
         namespace: Option<&Arc<str>>,
-        labels: impl Iterator<Item = (&'l Arc<str>, &'l Arc<str>)> + Clone,
+        labels: &[(Arc<str>, Arc<str>)],
     ) -> Vec<ObjectKey> {
-        for (label, _) in labels.clone() {
+        for (label, _) in labels {
             self.learn(store, label);
         }
-        let known = labels.filter_map(|(label, value)| {
+        let known = labels.iter().filter_map(|(label, value)| {
             let by_value = self.keys.get(label)?;
             Some(by_value.get(value).map_or_else(Vec::new, |known| within(known, namespace)))
         });
@@ -85,12 +86,12 @@ impl ByLabel {
     }
 }
 
-fn within(known: &BTreeSet<ObjectKey>, namespace: Option<&Arc<str>>) -> Vec<ObjectKey> {
+fn within(known: &Few<ObjectKey>, namespace: Option<&Arc<str>>) -> Vec<ObjectKey> {
     match namespace {
         None => known.iter().cloned().collect(),
         Some(_) => {
             let first = ObjectKey { namespace: namespace.cloned(), name: "".into() };
-            known.range(first..).take_while(|key| key.namespace.as_ref() == namespace).cloned().collect()
+            known.from(&first).take_while(|key| key.namespace.as_ref() == namespace).cloned().collect()
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::subject::Subject;
 use crate::core::event::WatchId;
+use crate::core::few::Few;
 use crate::core::lookup::{Query, Wanted};
 use crate::core::project::ProjectedObject;
 use crate::core::tree::Node;
@@ -21,53 +22,51 @@ enum Term {
 /// Of one policy, by the places of its lookups.
 #[derive(Debug, Default)]
 pub(super) struct Dependents {
-    by_term: HashMap<(usize, Term), BTreeSet<Arc<Subject>>>,
-    queries: HashMap<Arc<Subject>, BTreeMap<usize, Query>>,
+    by_term: HashMap<(usize, Term), Few<Arc<Subject>>>,
+    queries: HashMap<Arc<Subject>, Queries>,
 }
 
+/// What was looked for, by place; sorted.
+pub(super) type Queries = Box<[(usize, Query)]>;
+
 impl Dependents {
-    /// The lookups of an object were made with these queries; those that are not named are as they were.
-    pub(super) fn set(&mut self, subject: Subject, queries: BTreeMap<usize, Option<Query>>) {
+    /// The lookups of an object were made with these queries. Those that are not named stay as they were, unless these
+    /// are `all` that were made.
+    pub(super) fn set(&mut self, subject: Subject, queries: BTreeMap<usize, Option<Query>>, all: bool) {
         let known = self.queries.get_key_value(&subject);
         if known.is_none() && queries.values().all(Option::is_none) {
             return;
         }
+        let before = known.map(|(_, queries)| queries.clone()).unwrap_or_default();
         let subject = known.map_or_else(|| Arc::new(subject), |(known, _)| known.clone());
-        for (place, query) in queries {
-            let before = self.queries.get(&subject).and_then(|known| known.get(&place));
-            if before == query.as_ref() {
-                continue;
-            }
-            self.withdraw(&subject, place);
-            if let Some(query) = query {
-                for term in terms(&query) {
-                    self.by_term.entry((place, term)).or_default().insert(subject.clone());
-                }
-                self.queries.entry(subject.clone()).or_default().insert(place, query);
-            }
-        }
-        if self.queries.get(&subject).is_some_and(BTreeMap::is_empty) {
-            self.queries.remove(&subject);
-        }
-    }
-
-    /// Only these lookups of an object were made.
-    pub(super) fn keep_only(&mut self, subject: &Subject, made: &BTreeSet<usize>) {
-        let Some((subject, known)) = self.queries.get_key_value(subject) else { return };
-        let stale: Vec<usize> = known.keys().filter(|place| !made.contains(place)).copied().collect();
-        if stale.is_empty() {
+        let stays = |place: &usize| !all && !queries.contains_key(place);
+        let mut after: Vec<(usize, Query)> =
+            before.iter().filter(|(place, _)| stays(place)).cloned().collect();
+        after.extend(queries.iter().filter_map(|(place, query)| Some((*place, query.clone()?))));
+        after.sort_by_key(|(place, _)| *place);
+        if *before == *after {
             return;
         }
-        let subject = subject.clone();
-        stale.into_iter().for_each(|place| self.withdraw(&subject, place));
-        if self.queries.get(&subject).is_some_and(BTreeMap::is_empty) {
-            self.queries.remove(&subject);
+        for (place, query) in before.iter().filter(|known| !after.contains(known)) {
+            self.withdraw(&subject, *place, query);
+        }
+        for (place, query) in after.iter().filter(|known| !before.contains(known)) {
+            for term in terms(query) {
+                self.by_term.entry((*place, term)).or_default().insert(subject.clone());
+            }
+        }
+        match after.is_empty() {
+            true => drop(self.queries.remove(&subject)),
+            false => drop(self.queries.insert(subject, after.into())),
         }
     }
 
     /// An object is no longer judged.
     pub(super) fn forget(&mut self, subject: &Subject) {
-        self.keep_only(subject, &BTreeSet::new());
+        let Some((subject, queries)) = self.queries.remove_entry(subject) else { return };
+        for (place, query) in &queries {
+            self.withdraw(&subject, *place, query);
+        }
     }
 
     /// A watch no longer feeds a selection.
@@ -88,9 +87,10 @@ impl Dependents {
         for object in before.into_iter().chain(after) {
             for term in terms_of(object) {
                 let Some(subjects) = self.by_term.get(&(place, term)) else { continue };
-                for subject in subjects {
-                    let query = self.queries.get(subject).and_then(|known| known.get(&place));
-                    if query.is_some_and(|query| query.finds(object)) {
+                for subject in subjects.iter() {
+                    let queries = self.queries.get(subject).into_iter().flatten();
+                    let mut queries = queries.filter(|(known, _)| *known == place);
+                    if queries.any(|(_, query)| query.finds(object)) {
                         found.insert(subject.clone());
                     }
                 }
@@ -100,7 +100,7 @@ impl Dependents {
     }
 
     /// What an object depends on, by lookup.
-    pub(super) fn queries_of(&self, subject: &Subject) -> Option<&BTreeMap<usize, Query>> {
+    pub(super) fn queries_of(&self, subject: &Subject) -> Option<&Queries> {
         self.queries.get(subject)
     }
 
@@ -109,11 +109,8 @@ impl Dependents {
         self.queries.len()
     }
 
-    fn withdraw(&mut self, subject: &Arc<Subject>, place: usize) {
-        let Some(query) = self.queries.get_mut(subject).and_then(|known| known.remove(&place)) else {
-            return;
-        };
-        for term in terms(&query) {
+    fn withdraw(&mut self, subject: &Arc<Subject>, place: usize, query: &Query) {
+        for term in terms(query) {
             let at = (place, term);
             if let Some(subjects) = self.by_term.get_mut(&at) {
                 subjects.remove(subject);
@@ -133,7 +130,7 @@ fn terms(query: &Query) -> Vec<Term> {
             names.iter().map(|name| Term::Name(namespace.clone(), name.clone())).collect()
         }
         Wanted::Labels(labels) => {
-            let first = labels.first_key_value();
+            let first = labels.first();
             first.map(|(key, value)| Term::Label(namespace, key.clone(), value.clone())).into_iter().collect()
         }
         Wanted::All => vec![Term::All(namespace)],

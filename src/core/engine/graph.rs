@@ -102,14 +102,15 @@ impl Engine {
         };
         let places: BTreeSet<usize> = match towards {
             Some(place) => takes(place).into_iter().chain([place]).collect(),
-            None => queries.keys().copied().collect(),
+            None => queries.iter().map(|(place, _)| *place).collect(),
         };
         let related = InWatches { watches: &self.watches, policy, sources: &tracked.sources };
         let own = drawn.vertex(Vertex::of(judged.id()));
         let mut ends: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for place in places {
             let lookup = policy.lookups.get(place).and_then(Option::as_ref);
-            let (Some(lookup), Some(query)) = (lookup, queries.get(&place)) else { continue };
+            let query = queries.iter().find(|(known, _)| *known == place).map(|(_, query)| query);
+            let (Some(lookup), Some(query)) = (lookup, query) else { continue };
             let Some(selection) = policy.selections.get(lookup.selection) else { continue };
             let found = match related.find(lookup.selection, query) {
                 Answer::Objects(found) => found,

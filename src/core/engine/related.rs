@@ -129,7 +129,7 @@ fn find_in(
             }
         }
         Wanted::Labels(labels) => {
-            let candidates = watch.by_label.borrow_mut().candidates(&watch.objects, namespace, labels.iter());
+            let candidates = watch.by_label.borrow_mut().candidates(&watch.objects, namespace, labels);
             for key in candidates {
                 if let Some(object) = watch.objects.get(&key).filter(|object| query.wanted_by(object))
                     && !take(object)
@@ -313,10 +313,7 @@ impl Tracked {
                 query.namespace = None;
             }
         }
-        if !admitted {
-            let made = queries.keys().copied().collect();
-            self.dependents.keep_only(&subject, &made);
-        }
-        self.dependents.set(subject, queries);
+        // What is not judged depends on nothing but what the conditions look up.
+        self.dependents.set(subject, queries, !admitted);
     }
 }
