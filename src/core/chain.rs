@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::cel::Bindings;
 use super::finding::ObjectId;
-use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted};
+use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted, label_term};
 use super::policy::{CompiledPolicy, Selection};
 use super::rules::{CompiledRule, one_line};
 use super::secret::without_digests;
@@ -133,7 +133,7 @@ fn missing<'n>(lookup: &Lookup, query: &Query, found: impl Iterator<Item = &'n s
             Some(text)
         }
         Wanted::Labels(labels) if found.is_empty() && lookup.is_many() => {
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let labels: Vec<String> = labels.iter().map(|(key, values)| label_term(key, values)).collect();
             Some(format!("with {}: there is none", labels.join(",")))
         }
         Wanted::All if found.is_empty() => Some("there is none".to_owned()),

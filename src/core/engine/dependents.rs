@@ -134,7 +134,11 @@ fn terms(query: &Query) -> Vec<Term> {
         }
         Wanted::Labels(labels) => {
             let first = labels.first_key_value();
-            first.map(|(key, value)| Term::Label(namespace, key.clone(), value.clone())).into_iter().collect()
+            let of = |(key, values): (&Arc<str>, &BTreeSet<Arc<str>>)| {
+                let term = |value: &Arc<str>| Term::Label(namespace.clone(), key.clone(), value.clone());
+                values.iter().map(term).collect()
+            };
+            first.map(of).unwrap_or_default()
         }
         Wanted::All => vec![Term::All(namespace)],
     }
