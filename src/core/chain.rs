@@ -7,6 +7,7 @@ use super::cel::Bindings;
 use super::finding::ObjectId;
 use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted, label_term};
 use super::policy::{CompiledPolicy, Selection};
+use super::project::ProjectedObject;
 use super::rules::{CompiledRule, one_line};
 use super::secret::without_digests;
 
@@ -53,11 +54,15 @@ impl Chain {
             let found = arena.found(*place);
             let failed = match (found, &lookup.check) {
                 (None, _) => Some("the kind is not installed".to_owned()),
-                (Some(_), Some(check)) => match check.expression.evaluate_bool(bindings) {
-                    Ok(false) => Some(check.message.as_deref().unwrap_or("not in order").to_owned()),
+                (Some(found), Some(check)) => match check.expression.evaluate_bool(bindings) {
+                    // Of what does not exist nothing else can be wrong.
+                    Ok(false) => Some(match missing(lookup, query, names(found)) {
+                        Some(text) if matches!(query.wanted, Wanted::Names(_)) => text,
+                        _ => check.message.as_deref().unwrap_or("not in order").to_owned(),
+                    }),
                     _ => None,
                 },
-                (Some(found), None) => missing(lookup, query, found.iter().map(|o| &*o.id().name)),
+                (Some(found), None) => missing(lookup, query, names(found)),
             };
             let objects = found.unwrap_or_default();
             let failed = failed.map(|text| one_line(&without_digests(&text), MAX_FAILED).into());
@@ -115,6 +120,10 @@ impl fmt::Display for Described<'_> {
             None => Ok(()),
         }
     }
+}
+
+fn names(found: &[ProjectedObject]) -> impl Iterator<Item = &str> {
+    found.iter().map(|object| &*object.id().name)
 }
 
 /// What a lookup looked for and did not find.
