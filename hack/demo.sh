@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The demo: a real cluster, the API gateway of examples/, three things that break and are repaired.
+# The demo: a real cluster, the API gateway of examples/, three things that break and are repaired, and a chain.
 #
 #   hack/demo.sh          run it and end everything
 #   KEEP=1 hack/demo.sh   leave cluster and operator running; "hack/demo.sh down" ends them
@@ -74,11 +74,12 @@ until_policies() {
   kubectl wait --for=condition="$condition" --timeout=60s "$@" >/dev/null
 }
 
-# Waits until this many Events of a reason exist on objects.
-until_event() {
+# Waits until this many Events that a field selector selects exist. Each finding has one on its policy and one on its
+# object.
+until_events() {
   local tries=0
-  until (($(kubectl get events -A --field-selector "reason=$1" -o name | wc -l) >= 2 * $2)); do
-    ((++tries < 150)) || { echo "demo.sh: fewer than $2 Events of reason $1 after 30 s" >&2; return 1; }
+  until (($(kubectl get events -A --field-selector "$1" -o name | wc -l) >= $2)); do
+    ((++tries < 150)) || { echo "demo.sh: fewer than $2 Events with $1 after 30 s" >&2; return 1; }
     sleep 0.2
   done
 }
@@ -127,8 +128,8 @@ found=$(milliseconds)
 until_policies Compliant=False mpol gateway-routes gateway-rate-limits gateway-changes ai-resources
 found=$(($(milliseconds) - found))
 show kubectl get monitorpolicies
-until_event FindingOpened 8
-until_event ChangeOccurred 1
+until_events reason=FindingOpened 16
+until_events reason=ChangeOccurred 2
 printf '\n(of the description, all from Status on)'
 show kubectl describe monitorpolicy gateway-routes | sed '/^Spec:/,/^Status:/{/^Status:/!d}'
 printf '\n(who did it: drift from what the pipeline made, which stands until it is back, and a change that occurred)'
@@ -142,7 +143,19 @@ resolved=$(milliseconds)
 until_policies Compliant mpol --all
 resolved=$(($(milliseconds) - resolved))
 show kubectl get monitorpolicies
-until_event FindingResolved 8
+until_events reason=FindingResolved 16
 show kubectl get events -A --field-selector reason=FindingResolved
 
-say "Done: all three were in the status $found ms after the last change, and all gone $resolved ms after the repair"
+say "The Pods behind a route go: nobody touched the route, and it answers nobody"
+show kubectl -n team-a scale deployment checkout --replicas=0
+until_policies Compliant=False mpol gateway-backends
+printf '\n(after the five seconds that the rule waits; the finding is on the route and names the way to what failed)'
+show kubectl get monitorpolicy gateway-backends -o 'jsonpath={range .status.findings[*]}{.resource.kind} {.resource.namespace}/{.resource.name}: {.message}{"\n"}{end}'
+until_events reason=FindingOpened,involvedObject.kind=EndpointSlice 1
+printf '\n(what failed says whom it hurts)'
+show kubectl -n team-a get events --field-selector reason=FindingOpened,involvedObject.kind=EndpointSlice
+show kubectl -n team-a scale deployment checkout --replicas=2
+until_policies Compliant mpol gateway-backends
+show kubectl get monitorpolicy gateway-backends
+
+say "Done: the first three were in the status $found ms after the last change, and gone $resolved ms after the repair"

@@ -69,8 +69,9 @@ pub struct Lookup {
     #[schemars(length(min = 1, max = MAX_EXPRESSION_LENGTH))]
     pub names_expression: Option<String>,
 
-    /// For each label a CEL expression with its value as the result: lookups.NAME is the list of objects that have
-    /// all of them, sorted by namespace and name. Null or an empty text for one of them finds nothing.
+    /// For each label a CEL expression with its value as the result, or with a list of at most 64 values of which
+    /// each will do: lookups.NAME is the list of objects that have all of the labels, sorted by namespace and name.
+    /// Null, an empty text or an empty list for one of them finds nothing.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("minProperties" = 1, "maxProperties" = MAX_LOOKUP_LABELS))]
     pub labels: BTreeMap<String, String>,

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use super::cel::Bindings;
 use super::finding::ObjectId;
-use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted};
+use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted, label_term};
 use super::policy::{CompiledPolicy, Selection};
+use super::project::ProjectedObject;
 use super::rules::{CompiledRule, one_line};
 use super::secret::without_digests;
 
@@ -53,11 +54,15 @@ impl Chain {
             let found = arena.found(*place);
             let failed = match (found, &lookup.check) {
                 (None, _) => Some("the kind is not installed".to_owned()),
-                (Some(_), Some(check)) => match check.expression.evaluate_bool(bindings) {
-                    Ok(false) => Some(check.message.as_deref().unwrap_or("not in order").to_owned()),
+                (Some(found), Some(check)) => match check.expression.evaluate_bool(bindings) {
+                    // Of what does not exist nothing else can be wrong.
+                    Ok(false) => Some(match missing(lookup, query, names(found)) {
+                        Some(text) if matches!(query.wanted, Wanted::Names(_)) => text,
+                        _ => check.message.as_deref().unwrap_or("not in order").to_owned(),
+                    }),
                     _ => None,
                 },
-                (Some(found), None) => missing(lookup, query, found.iter().map(|o| &*o.id().name)),
+                (Some(found), None) => missing(lookup, query, names(found)),
             };
             let objects = found.unwrap_or_default();
             let failed = failed.map(|text| one_line(&without_digests(&text), MAX_FAILED).into());
@@ -117,6 +122,10 @@ impl fmt::Display for Described<'_> {
     }
 }
 
+fn names(found: &[ProjectedObject]) -> impl Iterator<Item = &str> {
+    found.iter().map(|object| &*object.id().name)
+}
+
 /// What a lookup looked for and did not find.
 fn missing<'n>(lookup: &Lookup, query: &Query, found: impl Iterator<Item = &'n str>) -> Option<String> {
     let found: Vec<&str> = found.collect();
@@ -133,7 +142,7 @@ fn missing<'n>(lookup: &Lookup, query: &Query, found: impl Iterator<Item = &'n s
             Some(text)
         }
         Wanted::Labels(labels) if found.is_empty() && lookup.is_many() => {
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let labels: Vec<String> = labels.iter().map(|(key, values)| label_term(key, values)).collect();
             Some(format!("with {}: there is none", labels.join(",")))
         }
         Wanted::All if found.is_empty() => Some("there is none".to_owned()),

@@ -15,7 +15,7 @@ use super::tree::Node;
 
 /// Most objects that one lookup finds for one object.
 pub const MAX_FOUND: usize = 1_000;
-/// Most names that one lookup looks for.
+/// Most names, and most values of a label, that one lookup looks for.
 pub const MAX_NAMES: usize = 64;
 /// The name of the lookup that finds `params`; no other can have it.
 pub const PARAMS: &str = "params()";
@@ -53,7 +53,7 @@ pub enum By {
     Name(Program),
     /// By the names in the list that this gives.
     Names(Program),
-    /// By labels with the values that these give.
+    /// By labels with the values that these give, or with one of those.
     Labels(Vec<(Arc<str>, Program)>),
     /// By the labels in the map that this gives.
     LabelMap(Program),
@@ -132,8 +132,9 @@ pub struct Query {
 pub enum Wanted {
     /// The objects of these names, sorted, each once.
     Names(Box<[Arc<str>]>),
-    /// Those that have all of these labels, sorted by key, each once; none when there are no labels.
-    Labels(Box<[(Arc<str>, Arc<str>)]>),
+    /// Those that have all of these labels, each with one of its values, all sorted and each once; none when there are
+    /// no labels.
+    Labels(Box<[(Arc<str>, Box<[Arc<str>]>)]>),
     /// All.
     All,
 }
@@ -157,10 +158,22 @@ impl Wanted {
             Self::Names(names) => names.contains(&object.id().name),
             Self::Labels(labels) => {
                 let value = |key: &str| object.labels().and_then(|own| own.get(key)).and_then(Node::as_str);
-                !labels.is_empty() && labels.iter().all(|(key, wanted)| value(key) == Some(wanted))
+                !labels.is_empty()
+                    && labels
+                        .iter()
+                        .all(|(key, wanted)| value(key).is_some_and(|value| wanted.contains(value)))
             }
             Self::All => true,
         }
+    }
+}
+
+/// A label with its values, as label selectors are written.
+pub fn label_term(key: &str, values: &[Arc<str>]) -> String {
+    let values: Vec<&str> = values.iter().map(|value| &**value).collect();
+    match values[..] {
+        [value] => format!("{key}={value}"),
+        _ => format!("{key} in ({})", values.join(",")),
     }
 }
 
@@ -313,10 +326,11 @@ fn query(
         By::Labels(labels) => {
             let mut wanted = BTreeMap::new();
             for (key, program) in labels {
-                match text(&format!("labels[{key}]"), program, bindings)? {
-                    Some(value) => drop(wanted.insert(key.clone(), value)),
-                    None => return Ok(None),
+                let values = label_values(&format!("labels[{key}]"), program, bindings)?;
+                if values.is_empty() {
+                    return Ok(None);
                 }
+                wanted.insert(key.clone(), values.into_iter().collect());
             }
             Wanted::Labels(wanted.into_iter().collect())
         }
@@ -347,24 +361,45 @@ fn as_text(value: &Value<'_>) -> Result<Option<Arc<str>>, &'static str> {
 fn names(program: &Program, bindings: &mut Bindings<'_>) -> Result<BTreeSet<Arc<str>>, String> {
     let failed = |text: String| format!("namesExpression: {text}");
     let value = program.evaluate(bindings).map_err(|error| failed(error.to_string()))?;
-    let mut names = BTreeSet::new();
     match held(&value) {
-        None => {}
-        Some(Value::List(list)) => {
-            for element in list.iter() {
-                let name = as_text(&element).map_err(|got| failed(format!("one is {got}, want strings")))?;
-                names.extend(name);
-            }
-        }
-        Some(other) => return Err(failed(format!("evaluated to {}, want a list", other.describe()))),
+        None => Ok(BTreeSet::new()),
+        Some(Value::List(list)) => texts(list.iter(), "names").map_err(failed),
+        Some(other) => Err(failed(format!("evaluated to {}, want a list", other.describe()))),
     }
-    if names.len() > MAX_NAMES {
-        return Err(failed(format!("{} names, more than {MAX_NAMES}", names.len())));
-    }
-    Ok(names)
 }
 
-fn label_map(program: &Program, bindings: &mut Bindings<'_>) -> Result<BTreeMap<Arc<str>, Arc<str>>, String> {
+/// The value of a label, or each that it may have.
+fn label_values(
+    field: &str,
+    program: &Program,
+    bindings: &mut Bindings<'_>,
+) -> Result<BTreeSet<Arc<str>>, String> {
+    let failed = |text: String| format!("{field}: {text}");
+    let value = program.evaluate(bindings).map_err(|error| failed(error.to_string()))?;
+    match held(&value) {
+        Some(Value::List(list)) => texts(list.iter(), "values").map_err(failed),
+        _ => match as_text(&value) {
+            Ok(text) => Ok(text.into_iter().collect()),
+            Err(got) => Err(failed(format!("evaluated to {got}, want a string or a list of strings"))),
+        },
+    }
+}
+
+fn texts<'v>(list: impl Iterator<Item = Value<'v>>, what: &str) -> Result<BTreeSet<Arc<str>>, String> {
+    let mut texts = BTreeSet::new();
+    for element in list {
+        texts.extend(as_text(&element).map_err(|got| format!("one is {got}, want strings"))?);
+    }
+    match texts.len() {
+        many if many > MAX_NAMES => Err(format!("{many} {what}, more than {MAX_NAMES}")),
+        _ => Ok(texts),
+    }
+}
+
+fn label_map(
+    program: &Program,
+    bindings: &mut Bindings<'_>,
+) -> Result<BTreeMap<Arc<str>, Box<[Arc<str>]>>, String> {
     let failed = |text: String| format!("labelsExpression: {text}");
     let value = program.evaluate(bindings).map_err(|error| failed(error.to_string()))?;
     let mut labels = BTreeMap::new();
@@ -375,7 +410,7 @@ fn label_map(program: &Program, bindings: &mut Bindings<'_>) -> Result<BTreeMap<
                 let (Value::Str(key), Value::Str(value)) = (key, value) else {
                     return Err(failed("want a map of strings".into()));
                 };
-                labels.insert((*key).into(), (*value).into());
+                labels.insert((*key).into(), [(*value).into()].into());
             }
         }
         Some(other) => return Err(failed(format!("evaluated to {}, want a map", other.describe()))),

@@ -86,10 +86,11 @@ impl Related for Among<'_> {
                 names.iter().flat_map(|name| of(self.index.by_name.get(&(kind, &**name)))).collect()
             }
             Wanted::Labels(labels) => {
-                let label = labels.first();
+                let label = labels.first().into_iter();
                 label
-                    .map(|(key, value)| of(self.index.by_label.get(&(kind, &**key, &**value))))
-                    .unwrap_or_default()
+                    .flat_map(|(key, values)| values.iter().map(move |value| (kind, &**key, &**value)))
+                    .flat_map(|label| of(self.index.by_label.get(&label)))
+                    .collect()
             }
             Wanted::All => of(self.index.by_kind.get(kind)),
         };

@@ -50,14 +50,15 @@ impl ByLabel {
         &mut self,
         store: &Store,
         namespace: Option<&Arc<str>>,
-        labels: &[(Arc<str>, Arc<str>)],
+        labels: &[(Arc<str>, Box<[Arc<str>]>)],
     ) -> Vec<ObjectKey> {
         for (label, _) in labels {
             self.learn(store, label);
         }
-        let known = labels.iter().filter_map(|(label, value)| {
+        let known = labels.iter().filter_map(|(label, values)| {
             let by_value = self.keys.get(label)?;
-            Some(by_value.get(value).map_or_else(Vec::new, |known| within(known, namespace)))
+            let each = values.iter().filter_map(|value| by_value.get(value));
+            Some(each.flat_map(|known| within(known, namespace)).collect::<Vec<_>>())
         });
         match known.min_by_key(Vec::len) {
             Some(fewest) => fewest,

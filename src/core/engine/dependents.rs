@@ -130,8 +130,11 @@ fn terms(query: &Query) -> Vec<Term> {
             names.iter().map(|name| Term::Name(namespace.clone(), name.clone())).collect()
         }
         Wanted::Labels(labels) => {
-            let first = labels.first();
-            first.map(|(key, value)| Term::Label(namespace, key.clone(), value.clone())).into_iter().collect()
+            let of = |(key, values): &(Arc<str>, Box<[Arc<str>]>)| {
+                let term = |value: &Arc<str>| Term::Label(namespace.clone(), key.clone(), value.clone());
+                values.iter().map(term).collect()
+            };
+            labels.first().map(of).unwrap_or_default()
         }
         Wanted::All => vec![Term::All(namespace)],
     }

@@ -10,7 +10,7 @@ use super::subject::Subject;
 use crate::core::event::ObjectKey;
 use crate::core::finding::{FindingKey, PolicyKey};
 use crate::core::graph::{Edge, Graph, MAX_VERTICES, Vertex, Wanted as Asked};
-use crate::core::lookup::{Answer, Query, Related, Wanted};
+use crate::core::lookup::{Answer, Query, Related, Wanted, label_term};
 use crate::core::project::ProjectedObject;
 
 impl Engine {
@@ -193,7 +193,7 @@ fn missing(query: &Query, found: &[ProjectedObject]) -> Vec<String> {
             .map(ToString::to_string)
             .collect(),
         Wanted::Labels(labels) if found.is_empty() => {
-            let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let labels: Vec<String> = labels.iter().map(|(key, values)| label_term(key, values)).collect();
             vec![format!("[{}]", labels.join(","))]
         }
         Wanted::All if found.is_empty() => vec!["[any]".to_owned()],

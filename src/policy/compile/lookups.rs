@@ -120,7 +120,7 @@ impl Compiler {
                     if let Some(text) = label_key_problem(key) {
                         self.problem(format!("{field}.labels"), None, text);
                     }
-                    let value = program(self, &format!("labels[{key}]"), source, Want::Any);
+                    let value = program(self, &format!("labels[{key}]"), source, Want::Whole);
                     labels.extend(value.map(|value| (key.as_str().into(), value)));
                 }
                 (labels.len() == lookup.labels.len()).then_some(By::Labels(labels))
@@ -177,6 +177,10 @@ impl Compiler {
             "labelsExpression" => (
                 matches!(result, Type::Dyn | Type::Null | Type::Map(..) | Type::Object(_)),
                 "a map of labels",
+            ),
+            _ if name.starts_with("labels[") => (
+                matches!(result, Type::Dyn | Type::Null | Type::String | Type::List(_)),
+                "a string or a list of strings",
             ),
             _ => (matches!(result, Type::Dyn | Type::Null | Type::String), "a string"),
         };

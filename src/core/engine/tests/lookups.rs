@@ -103,6 +103,40 @@ fn a_change_judges_again_what_depends_on_it_and_nothing_else() {
 }
 
 #[test]
+fn a_label_may_have_one_of_several_values() {
+    let spec = "
+resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
+lookups:
+- {name: slices, apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, labels: {kubernetes.io/service-name: object.spec.services}}
+rules:
+- name: serves
+  expression: object.spec.services.all(n, lookups.slices.exists(s, s.metadata.labels['kubernetes.io/service-name'] == n))
+  message: nothing serves it
+";
+    let mut cluster = Cluster::synced(spec, &["Route", "EndpointSlice"]);
+    let mut subject = route("one", "");
+    subject["spec"] = json!({"services": ["b", "a"]});
+    let opened =
+        |chain: &str| [format!("opened serves Route n/one: nothing serves it [EndpointSlice {chain}]")];
+    let none = "with kubernetes.io/service-name in (a,b): there is none";
+    assert_eq!(cluster.apply(&subject), opened(none));
+    let changed = cluster.apply(&slice("a-1", "a", true));
+    assert_eq!(changed, ["changed serves Route n/one: nothing serves it [EndpointSlice a-1]"]);
+    assert_eq!(cluster.apply(&slice("b-1", "b", true)), ["resolved serves Route n/one Compliant"]);
+    assert_eq!(cluster.apply(&slice("b-1", "c", true)), opened("a-1"));
+    subject["spec"] = json!({"services": []});
+    assert_eq!(cluster.apply(&subject), ["resolved serves Route n/one Compliant"]);
+    subject["spec"] = json!({"services": [1]});
+    cluster.apply(&subject);
+    assert_eq!(
+        cluster.errors(),
+        [
+            "1 serves: Route n/one: lookup `slices`: labels[kubernetes.io/service-name]: one is an int, want strings"
+        ]
+    );
+}
+
+#[test]
 fn nothing_is_judged_by_what_is_not_known_yet() {
     let mut cluster = Cluster::of(CHAIN, &KINDS);
     for manifest in [route("one", "a"), service("a"), slice("a-1", "a", true)] {
