@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::core::event::ObjectKey;
 use crate::core::few::Few;
 use crate::core::project::ProjectedObject;
-use crate::core::store::Store;
+use crate::core::store::{Cursor, Store};
 use crate::core::tree::Node;
 
 /// Most label keys of one watch that are kept track of; objects are gone through for others.
@@ -63,17 +63,17 @@ impl ByLabel {
         match known.min_by_key(Vec::len) {
             Some(fewest) => fewest,
             None => {
-                let objects = store.objects().map(|object| object.key());
-                let mut all: Vec<ObjectKey> = objects
-                    .filter(|key| namespace.is_none() || key.namespace.as_ref() == namespace)
-                    .collect();
+                let from = namespace.map(|namespace| Cursor::before(Some(namespace.clone())));
+                let (objects, _) = store.slice(from.as_ref(), from.is_some(), usize::MAX);
+                let mut all: Vec<ObjectKey> = objects.iter().map(ProjectedObject::key).collect();
                 all.sort();
                 all
             }
         }
     }
 
-    fn learn(&mut self, store: &Store, label: &Arc<str>) {
+    /// Keeps track of a label from now on, if there is room for one more.
+    pub(super) fn learn(&mut self, store: &Store, label: &Arc<str>) {
         if self.keys.contains_key(label) || self.keys.len() >= MAX_KEYS {
             return;
         }

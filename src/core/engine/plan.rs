@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Reader, Terms};
+use crate::core::lookup::By;
 use crate::core::paths::Paths;
 use crate::core::policy::{CompiledPolicy, Role};
 use crate::core::project::ProjectedObject;
@@ -29,6 +30,20 @@ impl Plan {
     /// Whether the object is one that the reader selects, as far as the watch did not see to that.
     pub(super) fn selects(&self, object: &ProjectedObject) -> bool {
         !self.terms.select || self.policy.selections[self.index].target.selects(object)
+    }
+
+    /// The labels by which a lookup finds the objects, as far as its expressions do not make them up.
+    pub(super) fn labels_looked_for(&self) -> impl Iterator<Item = &Arc<str>> {
+        let place = match self.role {
+            Role::Lookup(place) => Some(place),
+            Role::Judged | Role::Baseline => None,
+        };
+        let lookup = place.and_then(|place| self.policy.lookups.get(place)?.as_ref());
+        let labels = lookup.map(|lookup| match &lookup.by {
+            By::Labels(labels) => labels.as_slice(),
+            _ => &[],
+        });
+        labels.into_iter().flatten().map(|(label, _)| label)
     }
 
     /// Whether it counts among the objects of the reader.

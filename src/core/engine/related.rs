@@ -218,9 +218,9 @@ impl Engine {
             self.work.push_back(Work::Affected(key));
             return;
         }
-        for reader in tracked.readers(&key) {
-            self.settle(&reader, out);
-        }
+        let unsettled = |reader: &Reader| !tracked.settled.contains(&reader.selection);
+        let waiting: Vec<Reader> = tracked.readers(&key).into_iter().filter(unsettled).collect();
+        waiting.iter().for_each(|reader| self.settle(reader, out));
     }
 
     /// Works out where the lookups of these policies find their objects; what changed is judged again by it.

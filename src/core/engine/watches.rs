@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::{Reader, Route, Terms, Tracked};
 use crate::core::event::{ObjectKey, WatchId};
 use crate::core::paths::Paths;
-use crate::core::policy::Selection;
+use crate::core::policy::{Role, Selection};
 use crate::core::project::ProjectedObject;
 use crate::core::store::{Cursor, Put, Store};
 
@@ -124,6 +124,13 @@ impl Watched {
                     *selected += usize::from(plan.terms.select && plan.counts(&object));
                 }
             }
+        }
+        if !self.plans.iter().any(|plan| matches!(plan.role, Role::Lookup(_))) {
+            *self.by_label.get_mut() = ByLabel::default();
+        }
+        // Those that are known by now cost least before the first object comes.
+        for label in self.plans.iter().flat_map(Plan::labels_looked_for) {
+            self.by_label.get_mut().learn(&self.objects, label);
         }
         match (ready, &self.ready) {
             (true, None) => {
