@@ -8,6 +8,7 @@ mod convert;
 mod explain;
 mod history;
 mod inputs;
+mod lookups;
 mod same_verdict;
 mod stories;
 
