@@ -12,6 +12,8 @@ mod changes;
 mod debug;
 mod examples;
 mod findings;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod graph;
 mod harness;
 mod history;
 mod install;

@@ -6,6 +6,7 @@
 mod check;
 mod convert;
 mod explain;
+mod graph;
 mod history;
 mod inputs;
 mod lookups;
