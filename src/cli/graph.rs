@@ -15,6 +15,8 @@ use super::output::{self, Failed};
 use crate::core::graph::{Graph as Drawn, Wanted};
 use crate::offline::{graph, input, manifests, policies, report};
 
+/// How the answer of an operator begins that does not know the object.
+const UNKNOWN: &str = "no policy looks at it";
 /// Longest answer of an operator, in bytes.
 const MAX_ANSWER: usize = 64 << 20;
 /// How long it may take.
@@ -106,6 +108,7 @@ impl Graph {
 /// Asks an operator.
 fn ask(from: &Uri, object: &Wanted) -> Result<Option<Drawn>, Failed> {
     let refused = |why: String| Failed::Refused(format!("{from} does not answer: {why}"));
+    let object = in_query(&object.to_string());
     let address = format!("{}/debug/graph?object={object}", from.to_string().trim_end_matches('/'));
     let address: Uri = address.parse().map_err(|error| refused(format!("{error}")))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -122,10 +125,28 @@ fn ask(from: &Uri, object: &Wanted) -> Result<Option<Drawn>, Failed> {
         let body = body.map_err(|error| refused(error.to_string()))?.to_bytes();
         match status.as_u16() {
             200 => serde_json::from_slice(&body).map(Some).map_err(|error| refused(error.to_string())),
-            404 => Ok(None),
+            404 if body.starts_with(UNKNOWN.as_bytes()) => Ok(None),
+            404 => Err(refused("it has no /debug/graph; give the address of --debug-listen".to_owned())),
             code => Err(refused(format!("{code} {}", String::from_utf8_lossy(&body).trim()))),
         }
     };
     let answer = runtime.block_on(async { tokio::time::timeout(PATIENCE, exchange).await });
     answer.unwrap_or_else(|_| Err(refused(format!("nothing within {} s", PATIENCE.as_secs()))))
+}
+
+/// As it may stand in a query, in which names such as that of a ClusterRole could mean something.
+fn in_query(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:".contains(&byte);
+    let one = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    text.bytes().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_query;
+
+    #[test]
+    fn names_mean_nothing_in_a_query() {
+        assert_eq!(in_query("ClusterRole/system:a&b=c d%é"), "ClusterRole/system:a%26b%3Dc%20d%25%C3%A9");
+    }
 }

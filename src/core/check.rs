@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::cel::{self, Position, Scope};
-use super::policy::{CompiledPolicy, Located, Part, Selection};
+use super::lookup::Lookup;
+use super::policy::{CompiledPolicy, Located, Part};
 use super::schema::Schema;
 
 /// Most warnings of one policy; those that are left out are counted.
@@ -87,7 +88,8 @@ fn check_here(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Warni
 
 /// One kind, and what its expressions may read.
 struct Kind<'a> {
-    schema: &'a Arc<Schema>,
+    /// None for all kinds whose schemas are not known: of what is joined to their objects it may be.
+    schema: Option<&'a Arc<Schema>>,
     scope: Scope,
     /// The same for expressions about groups.
     group: Scope,
@@ -95,19 +97,31 @@ struct Kind<'a> {
     selections: Vec<usize>,
 }
 
-/// The distinct kinds.
+/// The distinct kinds of which something is known.
 fn kinds<'s>(policy: &CompiledPolicy, schemas: &'s [Option<Arc<Schema>>]) -> Vec<Kind<'s>> {
+    let schema_of = |selection: usize| schemas.get(selection).and_then(Option::as_ref);
+    let joined = policy.lookups.iter().flatten().any(|lookup| schema_of(lookup.selection).is_some());
     let mut kinds: Vec<Kind<'_>> = Vec::new();
-    for (n, schema) in schemas.iter().enumerate() {
-        let judged = policy.selections.get(n).is_none_or(Selection::is_judged);
-        let Some(schema) = schema.as_ref().filter(|_| judged) else { continue };
-        match kinds.iter_mut().find(|kind| Arc::ptr_eq(kind.schema, schema)) {
+    for (n, selection) in policy.selections.iter().enumerate() {
+        let schema = schema_of(n);
+        if !selection.is_judged() || (schema.is_none() && !joined) {
+            continue;
+        }
+        let same = |known: Option<&Arc<Schema>>| match (known, schema) {
+            (Some(known), Some(schema)) => Arc::ptr_eq(known, schema),
+            (None, None) => true,
+            _ => false,
+        };
+        match kinds.iter_mut().find(|kind| same(kind.schema)) {
             Some(kind) => kind.selections.push(n),
             None => {
-                let object = schema.to_type("object");
+                let object = schema.map_or(cel::Type::Dyn, |schema| schema.to_type("object"));
                 let mut scope = Scope::new(&cel::Root::OF_OBJECT).typed(object.clone());
                 declare_lookups(policy, schemas, &mut scope);
-                let group = Scope::new(&cel::Root::OF_GROUP).typed(object);
+                let mut group = Scope::new(&cel::Root::OF_GROUP).typed(object);
+                if let Some(params) = params_type(policy, schemas) {
+                    group.declare_params(params);
+                }
                 kinds.push(Kind { schema, scope, group, selections: vec![n] });
             }
         }
@@ -118,17 +132,30 @@ fn kinds<'s>(policy: &CompiledPolicy, schemas: &'s [Option<Arc<Schema>>]) -> Vec
 /// What is looked up is of the types that its schemas say, too.
 fn declare_lookups(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>], scope: &mut Scope) {
     for (place, lookup) in policy.lookups.iter().enumerate() {
-        match lookup {
-            _ if policy.params.is_some_and(|(params, _)| params == place) => scope.declare_params(),
-            Some(lookup) => {
-                let schema = schemas.get(lookup.selection).and_then(Option::as_ref);
-                let of = format!("lookups.{}", lookup.name);
-                let element = schema.map_or(cel::Type::Dyn, |schema| schema.to_type(&of));
+        match (lookup, params_type(policy, schemas)) {
+            (_, Some(params)) if policy.params.is_some_and(|(at, _)| at == place) => {
+                scope.declare_params(params);
+            }
+            (Some(lookup), _) => {
+                let element = found_type(lookup, schemas, &format!("lookups.{}", lookup.name));
                 scope.declare_lookup(&lookup.name, lookup.is_many(), element, []);
             }
-            None => scope.skip_lookup(),
+            (None, _) => scope.skip_lookup(),
         }
     }
+}
+
+/// The type of `params`, when there are any. Of several each is bound by itself.
+fn params_type(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Option<cel::Type> {
+    let (place, _) = policy.params?;
+    let lookup = policy.lookups.get(place).and_then(Option::as_ref);
+    Some(lookup.map_or(cel::Type::Dyn, |lookup| found_type(lookup, schemas, "params")))
+}
+
+/// The type of one object that a lookup finds.
+fn found_type(lookup: &Lookup, schemas: &[Option<Arc<Schema>>], name: &str) -> cel::Type {
+    let schema = schemas.get(lookup.selection).and_then(Option::as_ref);
+    schema.map_or(cel::Type::Dyn, |schema| schema.to_type(name))
 }
 
 /// Which selections' objects an expression is evaluated for. Variables are evaluated when they are read, so one

@@ -29,6 +29,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use groups::{AT_ONCE, VALUES};
 pub use judge::{Facts, Judgement, judge};
+pub use params::{ByParams, GroupParams};
 pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
 
 use self::backlog::Work;

@@ -14,9 +14,12 @@ use super::select::{Matcher, is_of_group, is_of_kind};
 use crate::core::cel::Root;
 use crate::core::engine::{Facts, Judgement, judge};
 use crate::core::finding::{ObjectId, Severity};
-use crate::core::policy::{CompiledPolicy, Selection};
+use crate::core::policy::{CompiledPolicy, Role, Selection};
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{Baseline, CompiledRule, RuleKind, Verdict};
+
+/// Why nothing is judged by params that are not there.
+const NO_PARAMS: &str = "there are no params for it";
 
 /// What a rule says about an object that it selects.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +66,8 @@ pub struct Report {
     pub unwatched: BTreeMap<String, usize>,
     /// Objects of a watched kind that no selection selects.
     pub unselected: usize,
+    /// Objects that no policy judges, of kinds that are looked up.
+    pub looked_up: usize,
     /// Whatever else is to be known, a sentence each.
     pub notes: Vec<String>,
 }
@@ -115,8 +120,8 @@ pub fn check(policies: &[Arc<CompiledPolicy>], manifests: &Manifests, now: Times
                 entries(policy, n, manifest, &index, now, &mut gathered);
             }
         }
-        groups.judge(policy, now, &mut report.entries);
-        idle(policy, manifests, &mut report.notes);
+        groups.judge(policy, &index.of(policy), now, &mut report.entries);
+        idle(policy, &index, &mut report.notes);
     }
     report.selected = selected.len();
     unwatched(policies, manifests, &selected, &mut report);
@@ -178,7 +183,7 @@ fn entries<'m>(
             Judgement::Skipped(condition) => {
                 Said::Skipped(format!("matchCondition {condition} is false").into())
             }
-            Judgement::NoParams => Said::Skipped("there are no params for it".into()),
+            Judgement::NoParams => Said::Skipped(NO_PARAMS.into()),
             Judgement::Placed(place) => return gathered.groups.place(&rule.name, object, place),
             // Policies that do not compile are refused before.
             Judgement::NotInForce => return,
@@ -231,27 +236,33 @@ impl Namespaces<'_> {
 }
 
 /// Selections of which there is no object at all.
-fn idle(policy: &CompiledPolicy, manifests: &Manifests, notes: &mut Vec<String>) {
+fn idle(policy: &CompiledPolicy, known: &Index<'_>, notes: &mut Vec<String>) {
     for selection in &policy.selections {
         let of = |which: fn(&crate::core::policy::Target, &ObjectId) -> bool| {
-            manifests.objects.iter().find(|manifest| which(&selection.target, manifest.object.id()))
+            known.manifests.objects.iter().find(|manifest| which(&selection.target, manifest.object.id()))
         };
-        let (policy, name, kind) = (&policy.key, &selection.name, selection.target.display());
+        let (policy, kind) = (&policy.key, selection.target.display());
+        let joined = matches!(selection.role, Role::Lookup(_));
+        let name = if joined { selection.name.to_string() } else { format!("resource {}", selection.name) };
         match (of(is_of_kind), of(is_of_group)) {
             (Some(object), _) => {
                 if object.object.id().namespace.is_none() && !selection.target.namespaces.is_empty() {
+                    let field = if joined { "params.namespace" } else { "namespaces" };
                     notes.push(format!(
-                        "policy {policy}, resource {name}: {kind} is cluster scoped, so namespaces selects nothing; \
-                         remove it"
+                        "policy {policy}, {name}: {kind} is cluster scoped, so {field} selects nothing; remove it"
                     ));
                 }
             }
             (None, Some(other)) => notes.push(format!(
-                "policy {policy}, resource {name}: no manifest is of {kind}; there are some of {}, which an API server \
-                 may serve in both versions and this command can not",
+                "policy {policy}, {name}: no manifest is of {kind}; there are some of {}, which an API server may serve \
+                 in both versions and this command can not",
                 other.object.id().api_version
             )),
-            (None, None) => notes.push(format!("policy {policy}, resource {name}: no manifest is of {kind}")),
+            (None, None) if joined && !known.is_served(&selection.target) => notes.push(format!(
+                "policy {policy}, {name}: {kind} is taken as not installed: no manifest is of it, nor a \
+                 CustomResourceDefinition that defines it"
+            )),
+            (None, None) => notes.push(format!("policy {policy}, {name}: no manifest is of {kind}")),
         }
     }
 }
@@ -265,12 +276,16 @@ fn unwatched(
     let active = || policies.iter().filter(|policy| !policy.suspended);
     for (at, manifest) in manifests.objects.iter().enumerate() {
         let id = manifest.object.id();
-        let mut selections = active().flat_map(|policy| &policy.selections);
         if selected.contains(&at) {
             continue;
         }
-        if selections.any(|selection| is_of_kind(&selection.target, id)) {
-            report.unselected += 1;
+        let selections = active().flat_map(|policy| &policy.selections);
+        let mut of_kind = selections.filter(|selection| is_of_kind(&selection.target, id)).peekable();
+        if of_kind.peek().is_some() {
+            match of_kind.all(|selection| matches!(selection.role, Role::Lookup(_))) {
+                true => report.looked_up += 1,
+                false => report.unselected += 1,
+            }
         } else {
             *report.unwatched.entry(format!("{} ({})", id.kind, id.api_version)).or_default() += 1;
         }

@@ -1,6 +1,8 @@
 //! What a policy means, in words: what it selects, which fields each of its expressions reads, what that may cost, and
 //! what the schemas of its kinds say against it.
 
+mod related;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use crate::core::check::{self, Warning};
 use crate::core::engine::{AT_ONCE, VALUES};
 use crate::core::paths::Paths;
 use crate::core::patience::{Flapping, Patience};
-use crate::core::policy::{CompiledPolicy, Selection};
+use crate::core::policy::{CompiledPolicy, Role, Selection};
 use crate::core::project::Shape;
 use crate::core::rules::{Baseline, CompiledRule, Expected, Operation, RuleKind};
 use crate::core::schema::Schema;
@@ -26,13 +28,12 @@ pub fn explain(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Stri
         page.line(1, "needs the Namespaces of the cluster besides what it selects");
     }
     page.line(1, "resources");
-    for (n, selection) in policy.selections.iter().enumerate() {
+    let joined = |selection: &Selection| matches!(selection.role, Role::Lookup(_));
+    for (n, selection) in policy.selections.iter().enumerate().filter(|(_, selection)| !joined(selection)) {
         page.line(2, format!("{}: {}", selection.name, selected(selection)));
-        page.fact("keeps", &kept(&policy.needs(n, false)));
-        if schemas.get(n).is_none_or(Option::is_none) {
-            page.line(3, "fields not checked: its CustomResourceDefinition is not at hand");
-        }
+        page.watched(policy, schemas, n);
     }
+    related::explain(&mut page, policy, schemas, &warnings.listed);
     if !policy.match_conditions.is_empty() {
         page.line(1, "match conditions: objects for which one is false are skipped");
     }
@@ -81,6 +82,7 @@ fn named(policy: &CompiledPolicy, warning: &Warning, program: &Program) -> bool 
 /// What is known of a rule, line by line.
 fn facts(policy: &CompiledPolicy, rule: &CompiledRule) -> Vec<(&'static str, String)> {
     let judged = policy.selections.iter().zip(&rule.selections).filter(|(_, judged)| **judged);
+    let judged = judged.filter(|(selection, _)| selection.is_judged());
     let judged: Vec<&str> = judged.map(|(selection, _)| &*selection.name).collect();
     let mut facts = vec![("judges", judged.join(", "))];
     match &rule.kind {
@@ -207,7 +209,7 @@ fn of_program(
 ) {
     facts.push((label, program.source().to_owned()));
     facts.push(("reads", reads(policy, [program])));
-    let kept = paths(program.reads());
+    let kept = paths(policy, program.reads());
     if !kept.is_empty() {
         facts.push(("fields", kept.join("\n")));
     }
@@ -215,7 +217,7 @@ fn of_program(
 }
 
 /// The fields that are kept for it, those that its variables read among them.
-fn paths(reads: &Reads) -> Vec<String> {
+fn paths(policy: &CompiledPolicy, reads: &Reads) -> Vec<String> {
     let roots = [Root::Object, Root::OldObject, Root::NamespaceObject];
     let of = |root: Root| reads.of(root).lines().into_iter().map(move |line| (root, line));
     let line = |(root, line): (Root, String)| match line.starts_with('[') {
@@ -227,7 +229,8 @@ fn paths(reads: &Reads) -> Vec<String> {
         true => (Root::Objects, format!("[]{line}")),
         false => (Root::Objects, format!("[].{line}")),
     });
-    roots.into_iter().flat_map(of).chain(members).map(line).collect()
+    let own = roots.into_iter().flat_map(of).chain(members).map(line);
+    own.chain(related::paths(policy, reads)).collect()
 }
 
 /// The most that one evaluation takes, with the variables it reads.
@@ -249,11 +252,12 @@ fn cost(policy: &CompiledPolicy, program: &Program) -> String {
     )
 }
 
-/// The names that programs read, those that their variables read included.
+/// The names that programs read, those that their variables read and their lookups are found by included.
 fn reads<'a>(policy: &'a CompiledPolicy, programs: impl IntoIterator<Item = &'a Program>) -> String {
     let mut open: Vec<&Program> = programs.into_iter().collect();
-    let (mut roots, mut variables) = (BTreeSet::new(), BTreeSet::new());
+    let (mut roots, mut variables, mut lookups) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     while let Some(program) = open.pop() {
+        lookups.extend(program.lookups());
         roots.extend(Root::ALL.iter().enumerate().filter(|(_, root)| program.uses(**root)).map(|(n, _)| n));
         for name in program.variables() {
             if variables.insert(name.as_str()) {
@@ -263,8 +267,9 @@ fn reads<'a>(policy: &'a CompiledPolicy, programs: impl IntoIterator<Item = &'a 
         }
     }
     let roots = roots.into_iter().map(|n| Root::ALL[n].name().to_owned());
-    let names: Vec<String> =
-        roots.chain(variables.into_iter().map(|name| format!("variables.{name}"))).collect();
+    let variables = variables.into_iter().map(|name| format!("variables.{name}"));
+    let lookups = lookups.into_iter().filter_map(|place| related::name(policy, place));
+    let names: Vec<String> = roots.chain(variables).chain(lookups).collect();
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
@@ -303,6 +308,14 @@ impl Page {
         self.text.push_str(&"  ".repeat(depth));
         self.text.push_str(text.as_ref());
         self.text.push('\n');
+    }
+
+    /// What a watch of a selection keeps, and whether what is read of it can be checked.
+    fn watched(&mut self, policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>], selection: usize) {
+        self.fact("keeps", &kept(&policy.needs(selection, false)));
+        if schemas.get(selection).is_none_or(Option::is_none) {
+            self.line(3, "fields not checked: its CustomResourceDefinition is not at hand");
+        }
     }
 
     fn program(&mut self, policy: &CompiledPolicy, label: &'static str, program: &Program) {

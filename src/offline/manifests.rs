@@ -35,6 +35,8 @@ pub struct Manifests {
     pub assumed: BTreeMap<Arc<str>, Arc<ProjectedObject>>,
     /// What the definitions among them say that objects look like.
     pub schemas: SchemaSet,
+    /// Kinds that definitions among them define, by group and kind, and whether they live in namespaces.
+    pub defined: HashMap<(String, String), bool>,
     /// How many were given again; the last one counts.
     pub replaced: usize,
     /// Kinds whose scope nobody told, and of which no object has a namespace: taken as namespaced.
@@ -69,7 +71,9 @@ pub fn read(sources: &[Source], namespace: &str) -> Result<Manifests, Vec<InputE
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut manifests = Manifests { schemas: std::mem::take(&mut known.schemas), ..Manifests::default() };
+    let defined = known.defined.iter().map(|(kind, (_, namespaced))| (kind.clone(), *namespaced));
+    let mut manifests = Manifests { defined: defined.collect(), ..Manifests::default() };
+    manifests.schemas = std::mem::take(&mut known.schemas);
     let mut places: HashMap<[String; 4], usize> = HashMap::new();
     let mut projections = HashMap::new();
     for item in found {

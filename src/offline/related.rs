@@ -46,10 +46,19 @@ impl<'m> Index<'m> {
     }
 
     /// Whether the kind is there: built in, defined by what is at hand, or of an object at hand.
-    fn is_served(&self, target: &Target) -> bool {
-        let version = target.version.as_deref().unwrap_or_default();
+    pub(super) fn is_served(&self, target: &Target) -> bool {
+        let of_kind = self.by_kind.get(target.kind.as_str()).into_iter().flatten();
+        by_kind(&target.group, &target.kind).is_some()
+            || self.is_defined(target)
+            || of_kind.copied().any(|at| is_of_kind(target, self.manifests.objects[at].object.id()))
+    }
+
+    fn is_defined(&self, target: &Target) -> bool {
+        let Some(version) = &target.version else {
+            return self.defined(target).is_some();
+        };
         let api_version =
-            if target.group.is_empty() { version.to_owned() } else { format!("{}/{version}", target.group) };
+            if target.group.is_empty() { version.clone() } else { format!("{}/{version}", target.group) };
         let id = ObjectId {
             api_version: api_version.into(),
             kind: target.kind.as_str().into(),
@@ -57,10 +66,17 @@ impl<'m> Index<'m> {
             name: "".into(),
             uid: "".into(),
         };
-        let of_kind = self.by_kind.get(target.kind.as_str()).into_iter().flatten();
-        by_kind(&target.group, &target.kind).is_some()
-            || self.manifests.schemas.of(&id).is_some()
-            || of_kind.copied().any(|at| is_of_kind(target, self.manifests.objects[at].object.id()))
+        self.manifests.schemas.of(&id).is_some()
+    }
+
+    fn defined(&self, target: &Target) -> Option<bool> {
+        self.manifests.defined.get(&(target.group.clone(), target.kind.clone())).copied()
+    }
+
+    /// Whether the kind lives in namespaces. One of which nothing is known is taken to.
+    fn is_namespaced(&self, target: &Target) -> bool {
+        let built_in = by_kind(&target.group, &target.kind).map(|known| known.namespaced);
+        built_in.or_else(|| self.defined(target)).unwrap_or(true)
     }
 }
 
@@ -78,6 +94,12 @@ impl Related for Among<'_> {
         };
         if !self.index.is_served(target) {
             return Answer::NotServed;
+        }
+        if query.namespace.is_none()
+            && matches!(query.wanted, Wanted::Names(_))
+            && self.index.is_namespaced(target)
+        {
+            return Answer::NoNamespace;
         }
         let kind = target.kind.as_str();
         let of = |list: Option<&Vec<usize>>| list.cloned().unwrap_or_default();
@@ -97,18 +119,8 @@ impl Related for Among<'_> {
         let matcher = Matcher::new(target);
         let object = |at: usize| -> &Arc<ProjectedObject> { &self.index.manifests.objects[at].object };
         let selected = candidates.into_iter().map(object).filter(|object| matcher.matches(object));
-        let selected: Vec<&Arc<ProjectedObject>> = selected.collect();
-        if query.namespace.is_none()
-            && matches!(query.wanted, Wanted::Names(_))
-            && selected.iter().any(|object| object.id().namespace.is_some())
-        {
-            return Answer::NoNamespace;
-        }
-        let mut found: Vec<ProjectedObject> = selected
-            .into_iter()
-            .filter(|object| query.finds(object))
-            .map(|object| (**object).clone())
-            .collect();
+        let mut found: Vec<ProjectedObject> =
+            selected.filter(|object| query.finds(object)).map(|object| (**object).clone()).collect();
         if found.len() > MAX_FOUND {
             return Answer::TooMany;
         }

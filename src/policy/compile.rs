@@ -1,8 +1,10 @@
 //! Spec → [`CompiledPolicy`]. Pure: the same spec gives the same result. What does not compile becomes a
 //! [`Problem`] with the path of its field, and the rest of the policy is in force.
 
+mod circles;
 mod groups;
 mod lookups;
+mod names;
 mod patience;
 
 use std::collections::BTreeSet;
@@ -33,8 +35,8 @@ pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPol
     let compiler = || Compiler {
         problems: Vec::new(),
         expressions: Vec::new(),
-        scope: Scope::new(&Root::OF_OBJECT),
-        fixed_params: false,
+        scope: Scope::new(&Root::OF_OBJECT).explain(names::OF_OBJECT),
+        params: Params::None,
     };
     // One roomy stack serves the whole policy; without it each expression asks for one of its own.
     let compiled = cel::with_large_stack(|| compiler().policy(key.clone(), uid.clone(), generation, spec));
@@ -45,8 +47,18 @@ struct Compiler {
     problems: Vec<Problem>,
     expressions: Vec<Located>,
     scope: Scope,
-    /// Whether params are the same for all objects.
-    fixed_params: bool,
+    params: Params,
+}
+
+/// For whom the params of a policy are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Params {
+    /// There are none.
+    None,
+    /// The same for all objects.
+    Fixed,
+    /// Those of the namespace of each object.
+    OfNamespace,
 }
 
 impl Compiler {
@@ -84,13 +96,19 @@ impl Compiler {
         }
         // Nor may one be judged that reads what cannot be looked up.
         let broken = |place: &usize| lookups.get(*place).is_none_or(Option::is_none);
+        let reads_broken = |rule: &CompiledRule| {
+            let of_group = rule.as_group().filter(|group| group.reads_params());
+            let of_group = of_group.and_then(|_| params.as_ref().map(|(place, _)| *place));
+            rule.lookups.iter().chain(&of_group).any(broken)
+        };
         for rule in &mut rules {
-            if rule.lookups.iter().any(broken) {
+            if reads_broken(rule) {
                 rule.kind = None;
             }
         }
         // Without all of its conditions a policy would judge objects that it does not mean.
-        if match_conditions.len() < spec.match_conditions.len() {
+        let mut taken = match_conditions.iter().flat_map(|condition| condition.program.lookups());
+        if match_conditions.len() < spec.match_conditions.len() || taken.any(broken) {
             rules.iter_mut().for_each(|rule| rule.kind = None);
         }
 

@@ -13,6 +13,8 @@ mod debug;
 mod examples;
 mod findings;
 mod groups;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod graph;
 mod harness;
 mod history;
 mod install;

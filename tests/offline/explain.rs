@@ -126,3 +126,64 @@ fn definitions_that_are_none_are_refused_with_their_place() {
     assert_eq!(told.code, 2);
     assert!(told.err.contains("crd.yaml:1:1: this is no CustomResourceDefinition"), "{}", told.err);
 }
+
+#[test]
+fn what_is_looked_up_is_told_with_what_is_kept_of_it_and_who_reads_it() {
+    let folder = Folder::new("explain-lookups");
+    let policy = folder.write(
+        "policy.yaml",
+        "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: routes}
+spec:
+  resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
+  params: {apiVersion: v1, kind: ConfigMap, name: limits, namespace: platform, parameterNotFoundAction: Deny}
+  matchConditions: [{name: used, expression: lookups.service != null}]
+  variables: [{name: ready, expression: 'lookups.slices.exists(s, s.endpoints.exists(e, e.ready))'}]
+  lookups:
+  - {name: service, apiVersion: v1, kind: Service, nameExpression: object.spec.service}
+  - name: slices
+    apiVersion: discovery.k8s.io/v1
+    kind: EndpointSlice
+    labels: {kubernetes.io/service-name: lookups.service.metadata.name}
+    expression: lookups.slices.exists(s, s.addressType == 'IPv4')
+    message: no address
+  - {name: peers, apiVersion: v1, kind: Pod, namespaceExpression: \"''\", labelsExpression: object.spec.selector}
+  - {name: widget, apiVersion: example.io/*, kind: Widget, nameExpression: object.spec.widgt}
+  - {name: unread, apiVersion: v1, kind: Secret}
+  rules:
+  - {name: serves, expression: variables.ready}
+  - {name: few, expression: 'size(object.spec.backends) < int(params.data.most)'}
+  - {name: coloured, expression: lookups.widget.spec.colour == 'red' && lookups.peers.size() > 0}
+  - {name: grouped, groupBy: object.metadata.namespace, expression: objects.size() < int(params.data.total)}
+",
+    );
+    let definition = folder.write("crd.yaml", DEFINITION);
+    let told = polywatch(&["explain", "-f", &policy, "-r", &definition], b"");
+    assert_eq!(told.code, 0, "{}", told.err);
+    for line in [
+        "  params: v1 ConfigMap in platform named limits\n      keeps       data.most\n                  data.total\n",
+        "      without     rules that read them are findings\n      read by     few, grouped\n",
+        "  lookups: objects that are found for each that is judged, and not judged themselves\n",
+        "    lookups.service: one v1 Service\n      looks in    the namespace of the object that is judged\n      by name     object.spec.service\n",
+        "      read by     match condition used, serves\n",
+        "    lookups.slices: a list of discovery.k8s.io/v1 EndpointSlice\n",
+        "      by label    kubernetes.io/service-name\n      its value   lookups.service.metadata.name\n",
+        "      in order if lookups.slices.exists(s, s.addressType == 'IPv4')\n",
+        "      else says   no address\n      read by     serves\n",
+        "      looks in    ''\n",
+        "      by labels   object.spec.selector\n",
+        "    lookups.unread: a list of v1 Secret\n      looks in    the namespace of the object that is judged\n      finds       all of the namespace\n",
+        "      read by     nothing\n",
+        "      expression  variables.ready\n      reads       variables.ready, lookups.service, lookups.slices\n",
+        "                  lookups.slices[].endpoints[].ready\n",
+        "      warning     spec.rules[2].expression 1:20: there is no field `colour` in lookups.widget.spec; did you mean \
+         `color`? (of routes)\n",
+        "      judges      routes\n",
+    ] {
+        assert!(told.out.contains(line), "{line:?} is not in\n{}", told.out);
+    }
+    assert!(!told.out.contains("judges      routes, "), "{}", told.out);
+    assert_eq!(told.out.matches("warning").count(), 1, "{}", told.out);
+}

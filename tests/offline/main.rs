@@ -6,8 +6,10 @@
 mod check;
 mod convert;
 mod explain;
+mod graph;
 mod history;
 mod inputs;
+mod lookups;
 mod same_verdict;
 mod stories;
 

@@ -1,7 +1,7 @@
 //! Whatever the policies and objects: what `check` says of manifests is what is open when the same objects are listed
 //! to the operator's engine, in any order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use polywatch::offline::check::{Said, check};
 use polywatch::offline::input::Source;
@@ -13,7 +13,7 @@ fn source(file: &str, text: String) -> Source {
     Source { file: file.into(), text }
 }
 
-fn policy(name: &str, selection: &str, rule: &str) -> String {
+fn policy(name: &str, selection: &str, (needs, rule): (&str, &str)) -> String {
     format!(
         "---
 apiVersion: polywatch.dev/v1alpha1
@@ -21,8 +21,9 @@ kind: MonitorPolicy
 metadata: {{name: {name}}}
 spec:
   resources: [{{name: all, apiVersion: v1, kind: Pod{selection}}}]
+  {needs}
   matchConditions: [{{name: known, expression: \"object.metadata.name != 'c'\"}}]
-  rules: [{{name: r, expression: \"{rule}\"}}]
+  rules: [{{name: r, {rule}}}]
 "
     )
 }
@@ -37,42 +38,105 @@ const SELECTIONS: &[&str] = &[
     ", fieldSelector: spec.count!=2",
 ];
 const RULES: &[&str] = &[
-    "object.spec.count == 1",
-    "has(namespaceObject.metadata.labels.tier)",
-    "request.namespace == 'ns-a'",
-    "false",
+    "expression: object.spec.count == 1",
+    "expression: has(namespaceObject.metadata.labels.tier)",
+    "expression: request.namespace == 'ns-a'",
+    "expression: 'false'",
+    "groupBy: object.metadata.namespace, expression: 'objects.map(o, o.spec.count).sum() < 3'",
+    "groupBy: object.metadata.?labels.?l, groups: {values: ['9']}, expression: objects.size() > 1, messageExpression: group",
+];
+/// With whatever else of a policy they need.
+const JOINED: &[(&str, &str)] = &[
+    (
+        "lookups: [{name: own, apiVersion: v1, kind: Service, nameExpression: object.metadata.name}]",
+        "expression: lookups.own != null && lookups.own.spec.count > 1",
+    ),
+    (
+        "lookups:
+  - {name: next, apiVersion: v1, kind: Service, namespaceExpression: \"object.metadata.namespace == 'ns-a' ? 'ns-b' : ''\",
+     namesExpression: \"[string(object.metadata.name), 'b']\"}",
+        "expression: lookups.next.size() > 1",
+    ),
+    (
+        "lookups:
+  - {name: own, apiVersion: v1, kind: Service, nameExpression: object.metadata.name}
+  - {name: peers, apiVersion: v1, kind: Pod, labels: {l: string(lookups.own.spec.count)}, message: too few,
+     expression: lookups.peers.size() > 1}",
+        "expression: 'lookups.peers.all(p, p.spec.count > 1) && lookups.peers.size() > 1'",
+    ),
+    (
+        "lookups:
+  - {name: like, apiVersion: v1, kind: Service, namespaceExpression: 'null', labelsExpression: object.metadata.labels}
+  - {name: all, apiVersion: v1, kind: Service}",
+        "expression: lookups.like.size() == 1, messageExpression: \"lookups.all.map(s, s.metadata.name).join(',')\"",
+    ),
+    (
+        "lookups: [{name: none, apiVersion: v1, kind: Secret, nameExpression: object.metadata.name}]",
+        "expression: has(lookups.none) && lookups.none != null",
+    ),
+    (
+        "lookups: [{name: own, apiVersion: v1, kind: Service, nameExpression: object.metadata.name}]",
+        "groupBy: lookups.own.spec.count, expression: objects.size() > 1",
+    ),
+    (
+        "params: {apiVersion: v1, kind: Service, name: a}",
+        "expression: object.spec.count >= params.spec.count",
+    ),
+    (
+        "params: {apiVersion: v1, kind: Service, labelSelector: {matchLabels: {l: '1'}}, parameterNotFoundAction: Deny}",
+        "expression: object.spec.count >= params.spec.count",
+    ),
+    (
+        "params: {apiVersion: v1, kind: Service, labelSelector: {}, namespace: ns-b}",
+        "groupBy: object.metadata.namespace, expression: objects.size() >= params.spec.count",
+    ),
+    (
+        "params: {apiVersion: v1, kind: Service, name: b, namespace: ns-a, parameterNotFoundAction: Deny}",
+        "groupBy: object.metadata.name, expression: 'objects.all(o, o.spec.count >= params.spec.count)'",
+    ),
 ];
 
+/// A rule, and what it needs of the policy.
+fn rule(n: usize) -> (&'static str, &'static str) {
+    match RULES.get(n) {
+        Some(rule) => ("", rule),
+        None => JOINED[n - RULES.len()],
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
     fn check_and_the_engine_agree(
-        chosen in prop::collection::vec((0..SELECTIONS.len(), 0..RULES.len()), 1..4),
+        chosen in prop::collection::vec((0..SELECTIONS.len(), 0..RULES.len() + JOINED.len()), 1..4),
         pods in prop::collection::btree_map(("ns-[ab]", "[abc]"), (0..3u8, 0..3u8), 0..6),
+        services in prop::collection::btree_map(("ns-[ab]", "[abc]"), (0..3u8, 0..3u8), 0..6),
         tier in "front|back",
-        namespaces_first: bool,
+        order in Just([0, 1, 2, 3]).prop_shuffle(),
     ) {
         let text: String = chosen
             .iter()
             .enumerate()
-            .map(|(n, (selection, rule))| policy(&format!("p{n}"), SELECTIONS[*selection], RULES[*rule]))
+            .map(|(n, (selection, chosen))| policy(&format!("p{n}"), SELECTIONS[*selection], rule(*chosen)))
             .collect();
-        let pods: Vec<String> = pods
-            .iter()
-            .map(|((namespace, name), (label, n))| {
-                // Without a count the rule fails.
-                let spec = if *n == 0 { String::new() } else { format!("count: {n}") };
-                format!("{{apiVersion: v1, kind: Pod, metadata: {{namespace: {namespace}, name: {name}, labels: {{l: '{label}'}}}}, spec: {{{spec}}}}}")
-            })
-            .collect();
+        let objects = |kind: &str, of: &BTreeMap<(String, String), (u8, u8)>| -> Vec<String> {
+            of.iter()
+                .map(|((namespace, name), (label, n))| {
+                    // Without a count the rule fails.
+                    let spec = if *n == 0 { String::new() } else { format!("count: {n}") };
+                    format!("{{apiVersion: v1, kind: {kind}, metadata: {{namespace: {namespace}, name: {name}, labels: {{l: '{label}'}}}}, spec: {{{spec}}}}}")
+                })
+                .collect()
+        };
+        let (pods, services) = (objects("Pod", &pods), objects("Service", &services));
         let namespace = |name: &str, labels: &str| {
             format!("{{apiVersion: v1, kind: Namespace, metadata: {{name: {name}, labels: {{kubernetes.io/metadata.name: {name}{labels}}}}}}}")
         };
         let namespaces = [namespace("ns-a", &format!(", tier: {tier}")), namespace("ns-b", "")];
 
         let compiled = policies::read(&[source("p", text.clone())]).expect("policies");
-        let all = [&namespaces[..], &pods[..]].concat().join("\n---\n");
+        let all = [&namespaces[..], &pods[..], &services[..]].concat().join("\n---\n");
         let manifests = manifests::read(&[source("m", all)], "default").expect("manifests");
         let report = check(&compiled, &manifests, jiff::Timestamp::UNIX_EPOCH);
         let open: BTreeSet<String> = report
@@ -91,10 +155,8 @@ proptest! {
             let objects = objects.join(", ");
             format!("- {{step: {kind}, list: v1 {kind}, objects: [{objects}]}}\n")
         };
-        let mut lists = [list("Namespace", &namespaces), list("Pod", &pods)];
-        if !namespaces_first {
-            lists.reverse();
-        }
+        let lists = [list("Namespace", &namespaces), list("Pod", &pods), list("Service", &services), list("Secret", &[])];
+        let lists = order.map(|n: usize| lists[n].clone());
         let story = Story {
             policy: source("p", text),
             events: source("e", lists.concat()),

@@ -124,6 +124,11 @@ impl Operator {
         http::get_bytes(self.debug_port.expect("with_debug"), path).await
     }
 
+    /// Where an operator that was started [`OperatorOptions::with_debug`] serves `/debug`.
+    pub fn debug_address(&self) -> String {
+        format!("127.0.0.1:{}", self.debug_port.expect("with_debug"))
+    }
+
     /// All that the operator has logged so far.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.process.log()).unwrap_or_default()

@@ -115,6 +115,28 @@ pub enum CompileError {
         /// All that exist here, separated by commas.
         known: Text,
     },
+    /// A lookup that the policy does not have.
+    #[error("there is no lookup `{name}` (at {at}); {}", lookups(.near, .known))]
+    UnknownLookup {
+        /// The name as written.
+        name: Text,
+        /// Where.
+        at: Position,
+        /// The one that was probably meant.
+        near: Option<Text>,
+        /// All that exist here, separated by commas; empty when there is none.
+        known: Text,
+    },
+    /// A name that exists elsewhere.
+    #[error("`{name}` can not be read here (at {at}); {remedy}")]
+    NotHere {
+        /// The name as written.
+        name: Text,
+        /// Where.
+        at: Position,
+        /// What to do.
+        remedy: &'static str,
+    },
     /// A function that does not exist.
     #[error("there is no function `{name}` (at {at}){}", did_you_mean(.near))]
     UnknownFunction {
@@ -239,6 +261,8 @@ impl CompileError {
             | Self::TooDeep { at, .. }
             | Self::TooNested { at, .. }
             | Self::UnknownVariable { at, .. }
+            | Self::UnknownLookup { at, .. }
+            | Self::NotHere { at, .. }
             | Self::UnknownFunction { at, .. }
             | Self::WrongCall { at, .. }
             | Self::WrongTypes { at, .. }
@@ -262,6 +286,13 @@ impl CompileError {
 
 fn did_you_mean(near: &Option<Text>) -> String {
     near.as_ref().map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+fn lookups(near: &Option<Text>, known: &Text) -> String {
+    match known.as_str() {
+        "" => "spec.lookups has none that can be read here".to_owned(),
+        _ => remedy(near, known),
+    }
 }
 
 fn remedy(near: &Option<Text>, known: &Text) -> String {

@@ -88,6 +88,8 @@ pub struct Scope {
     lookups: Vec<Lookup>,
     /// The place of `params` among the lookups.
     params: Option<usize>,
+    /// Names that exist elsewhere, and what to do instead of reading them here.
+    elsewhere: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Debug, Clone)]
@@ -132,6 +134,12 @@ impl Scope {
     /// The same roots and no variables, for objects whose schema is known.
     pub fn typed(&self, object: Type) -> Self {
         Self { roots: self.roots, object: Some(object), ..Self::default() }
+    }
+
+    /// Says what to do instead of reading names that do not exist here: each with its remedy.
+    pub fn explain(mut self, elsewhere: &[(&'static str, &'static str)]) -> Self {
+        self.elsewhere = elsewhere.to_vec();
+        self
     }
 
     /// Lets expressions that are compiled from here on read `variables.NAME`. Bindings must have the variables in
@@ -194,13 +202,14 @@ impl Scope {
         }
     }
 
-    /// Lets expressions that are compiled from here on read `params`, which takes the next place among the lookups.
-    pub fn declare_params(&mut self) {
+    /// Lets expressions that are compiled from here on read `params`, an object of this type, which takes the next place
+    /// among the lookups.
+    pub fn declare_params(&mut self, element: Type) {
         self.params = Some(self.lookups.len());
         self.lookups.push(Lookup {
             name: None,
             many: false,
-            element: Type::Dyn,
+            element,
             reads: Reads::default(),
             motion: Motion::default(),
             lookups: [self.lookups.len()].into(),
@@ -263,6 +272,16 @@ impl Scope {
         self.params
     }
 
+    /// What to do instead of reading a name that does not exist here and exists elsewhere.
+    pub(super) fn elsewhere(&self, name: &str) -> Option<&'static str> {
+        self.elsewhere.iter().find(|(known, _)| *known == name).map(|(_, remedy)| *remedy)
+    }
+
+    /// The lookups that can be written, the way they are written.
+    pub(super) fn lookup_names(&self) -> impl Iterator<Item = String> {
+        self.lookups.iter().filter_map(|known| Some(format!("lookups.{}", known.name.as_ref()?)))
+    }
+
     pub(super) fn type_of_lookup(&self, place: usize) -> Type {
         match self.lookups.get(place) {
             Some(known) if known.many => Type::list(known.element.clone()),
@@ -300,9 +319,8 @@ impl Scope {
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
         let roots = Root::ALL.into_iter().filter(|root| self.has(*root)).map(|root| root.name().to_owned());
         let variables = self.variables.iter().map(|known| format!("variables.{}", known.name));
-        let lookups = self.lookups.iter().filter_map(|known| known.name.as_ref());
         let params = self.params.map(|_| "params".to_owned());
-        roots.chain(variables).chain(lookups.map(|name| format!("lookups.{name}"))).chain(params)
+        roots.chain(variables).chain(self.lookup_names()).chain(params)
     }
 }
 

@@ -139,6 +139,118 @@ rules:
     );
 }
 
+/// Related objects of the sample kind, and of one whose schema is not known.
+const JOINED: &str = "
+resources:
+- {name: apps, apiVersion: apps/v1, kind: Deployment}
+- {name: unknown, apiVersion: x.io/v1, kind: Unknown}
+params: {apiVersion: x.io/v1, kind: Sample, name: limits, namespace: platform}
+lookups:
+- {name: sample, apiVersion: x.io/v1, kind: Sample, nameExpression: object.metadata.name}
+- {name: samples, apiVersion: x.io/v1, kind: Sample, labels: {app: lookups.sample.spec.text}}
+- {name: unknown, apiVersion: x.io/v1, kind: Unknown, nameExpression: object.metadata.name}
+";
+
+/// What is said of a policy with these lookups.
+fn joined(more: &str) -> Vec<String> {
+    let policy = policy(&format!("{JOINED}{more}"));
+    let (sample, deployment) = (sample(), deployment());
+    let schema = |kind: &str| match kind {
+        "Sample" => Some(sample.clone()),
+        "Deployment" => Some(deployment.clone()),
+        _ => None,
+    };
+    let schemas: Vec<_> = policy.selections.iter().map(|selection| schema(&selection.target.kind)).collect();
+    said(&check(&policy, &schemas))
+}
+
+#[test]
+fn what_is_looked_up_is_checked_by_the_schema_of_its_kind() {
+    for (expression, expected) in [
+        (
+            "lookups.sample.spec.txt == 'a'",
+            "1:20 [apps unknown] there is no field `txt` in lookups.sample.spec; did you mean `text`?",
+        ),
+        ("lookups.?sample.?spec.?wole.orValue(1) > 0", "1:22 [apps unknown] "),
+        ("has(lookups.sample) && lookups.sample.spec.whole == '3'", "1:50 [apps unknown] "),
+        ("lookups.samples.all(s, s.spec.prts.size() > 0)", "1:30 [apps unknown] there is no field `prts`"),
+        (
+            "params.spec.wole > 1",
+            "1:12 [apps unknown] there is no field `wole` in params.spec; did you mean `whole`?",
+        ),
+        ("lookups.sample.metadata.labels == object.metadata.lables", "1:50 [apps] "),
+        ("object.spec.replicas == lookups.sample.spec.text", "1:22 [apps] "),
+    ] {
+        let told = joined(&format!("rules: [{{name: r, expression: \"{expression}\"}}]"));
+        assert!(
+            told.len() == 1 && told[0].starts_with(&format!("spec.rules[0].expression {expected}")),
+            "{expression}: {told:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_may_be_of_a_lookup_is_not_warned_of() {
+    for expression in [
+        "lookups.sample != null && lookups.sample.spec.text == 'a'",
+        "lookups.sample == null || lookups.samples.size() > 0 && lookups.samples[0].spec.whole > 1",
+        "!has(lookups.unknown) || lookups.unknown == null || lookups.unknown.any.thing > 3",
+        "lookups.?sample.orValue(null) == null",
+        "lookups.?samples.orValue([]).exists(s, s.metadata.name == object.metadata.name)",
+        "params != null && params.spec.whole > 1",
+        "lookups.samples.map(s, s.spec.text).join(',') != ''",
+    ] {
+        let told = joined(&format!("rules: [{{name: r, expression: \"{expression}\"}}]"));
+        assert_eq!(told, [""; 0], "{expression}");
+    }
+}
+
+#[test]
+fn what_a_lookup_goes_by_and_says_is_checked_for_whoever_takes_it() {
+    let told = joined(
+        "
+- {name: by-name, apiVersion: x.io/v1, kind: Unknown, nameExpression: object.spec.template.spec.nodename}
+- {name: by_map, apiVersion: x.io/v1, kind: Unknown, labelsExpression: object.spec.selector.matchLables}
+- {name: by_label, apiVersion: x.io/v1, kind: Unknown, labels: {app: lookups.sample.spec.txt}, namespaceExpression: variables.v}
+- {name: checked, apiVersion: x.io/v1, kind: Sample, nameExpression: object.metadata.name, expression: lookups.checked.spec.wole > 1}
+- {name: unread, apiVersion: x.io/v1, kind: Unknown, nameExpression: object.spec.nothing}
+variables: [{name: v, expression: object.metadata.namspace}]
+rules:
+- {name: r, resources: [apps], expression: 'lookups.by_name == null && lookups.by_map == [] && lookups.by_label == []'}
+- {name: c, resources: [unknown], expression: lookups.checked != null}
+"
+        .replace("by-name", "by_name")
+        .as_str(),
+    );
+    let places: Vec<&str> = told.iter().map(|line| line.split(" in ").next().unwrap_or("")).collect();
+    assert_eq!(
+        places,
+        [
+            "spec.variables[0].expression 1:16 [apps] there is no field `namspace`",
+            "spec.lookups[3].nameExpression 1:26 [apps] there is no field `nodename`",
+            "spec.lookups[4].labelsExpression 1:21 [apps] there is no field `matchLables`",
+            "spec.lookups[5].labels[app] 1:20 [apps] there is no field `txt`",
+            "spec.lookups[6].expression 1:21 [unknown] there is no field `wole`",
+        ],
+        "{told:#?}"
+    );
+}
+
+#[test]
+fn params_are_known_to_rules_on_groups() {
+    let group = |expression: &str| {
+        joined(&format!(
+            "rules: [{{name: r, resources: [apps], groupBy: object.kind, expression: {expression}}}]"
+        ))
+    };
+    assert_eq!(group("objects.size() > params.spec.whole"), [""; 0]);
+    let told = group("objects.size() > params.spec.wole");
+    assert!(
+        told.len() == 1 && told[0].contains("1:29 [apps] there is no field `wole` in params.spec"),
+        "{told:?}"
+    );
+}
+
 #[test]
 fn the_nearest_name_is_said() {
     let said = warned("object.spec.txt == 'a'");

@@ -18,14 +18,13 @@ use self::pace::Pace;
 pub(super) use self::rule::Witness;
 use self::rule::{Read, RuleGroups, State};
 use super::backlog::Work;
-use super::params;
+use super::params::{ByParams, GroupParams};
 use super::related::InWatches;
 use super::watches::Watches;
 use super::{Engine, Outcome, Tracked};
-use crate::core::cel::{Bindings, Found, GroupInputs, Upkeep};
+use crate::core::cel::{Bindings, GroupInputs, Upkeep};
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, PolicyKey, Resolution};
-use crate::core::lookup::{Answer, NoParams, Place as At, Query, Related, Wanted};
 use crate::core::members::Member;
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
@@ -227,7 +226,12 @@ impl Engine {
         let Some(tracked) = self.policies.get_mut(policy) else {
             return out;
         };
-        let params = Params::of(tracked, &self.watches);
+        let policy_of_groups = tracked.policy.clone();
+        let params = {
+            let related =
+                InWatches { watches: &self.watches, policy: &policy_of_groups, sources: &tracked.sources };
+            GroupParams::of(&policy_of_groups, &related)
+        };
         let mut read = 0;
         while read < limit && tracked.groups.is_ready() {
             for (n, groups) in &mut tracked.groups.rules {
@@ -252,7 +256,7 @@ impl Engine {
                 read += effort.max(1);
                 let judged = judge(&rule.name, asked, &key, state, params.as_ref(), &self.watches, now);
                 if matches!(judged, Judged::NotKnown) {
-                    // It is queued again when the params are known.
+                    groups.put_off(&key);
                     continue;
                 }
                 groups.begin(&key);
@@ -305,29 +309,6 @@ fn effort(rule: &Group, state: &State) -> usize {
     }
 }
 
-/// What there is of the params that all groups of a policy are judged by.
-struct Params {
-    policy: Arc<CompiledPolicy>,
-    place: usize,
-    otherwise: NoParams,
-    query: Query,
-    answer: Answer,
-}
-
-impl Params {
-    /// Looks for them; none where the policy has none that are the same for all objects.
-    fn of(tracked: &Tracked, watches: &Watches) -> Option<Self> {
-        let policy = &tracked.policy;
-        let (place, otherwise) = policy.params?;
-        let lookup = policy.lookups.get(place)?.as_ref()?;
-        let At::Namespace(namespace) = &lookup.place else { return None };
-        let query = Query { namespace: Some(namespace.clone()), wanted: Wanted::All };
-        let related = InWatches { watches, policy, sources: &tracked.sources };
-        let answer = related.find(lookup.selection, &query);
-        Some(Self { policy: policy.clone(), place, otherwise, query, answer })
-    }
-}
-
 /// What judging a group came to.
 enum Judged {
     /// The verdict, and when a comparison with `now` comes out otherwise.
@@ -343,7 +324,7 @@ fn judge(
     rule: &Group,
     key: &str,
     state: &State,
-    params: Option<&Params>,
+    params: Option<&GroupParams<'_>>,
     watches: &Watches,
     now: Timestamp,
 ) -> Judged {
@@ -362,30 +343,14 @@ fn judge(
         None => rule.judge(name, bindings),
     };
     let verdict = match params.filter(|_| rule.reads_params()) {
-        None => Some(once(&mut bindings)),
-        Some(Params { policy, place, otherwise, query, answer }) => match answer {
-            Answer::NotKnown => return Judged::NotKnown,
-            Answer::Objects(found) => {
-                let missing = || params::missing(policy, *place, Some(query));
-                params::by_each(found, *otherwise, &mut bindings, missing, |bindings, params| {
-                    bindings.bind_lookup(*place, Found::One(Some(params.root())));
-                    once(bindings)
-                })
-            }
-            Answer::NotServed => {
-                let lookup = policy.lookups.get(*place).and_then(Option::as_ref);
-                let selection = lookup.and_then(|lookup| policy.selections.get(lookup.selection));
-                let kind = selection.map(|selection| selection.target.display()).unwrap_or_default();
-                bindings.bind_lookup(*place, Found::not_served(&kind));
-                Some(once(&mut bindings))
-            }
-            Answer::TooMany | Answer::NoNamespace => {
-                bindings.bind_lookup(*place, Found::failed("params", "there are too many of them"));
-                Some(once(&mut bindings))
-            }
+        None => once(&mut bindings),
+        Some(params) => match params.judge(&mut bindings, once) {
+            ByParams::Known(verdict) => verdict,
+            ByParams::None => return Judged::NoParams,
+            ByParams::NotKnown => return Judged::NotKnown,
         },
     };
-    verdict.map_or(Judged::NoParams, |verdict| Judged::Known(verdict, bindings.next_flip()))
+    Judged::Known(verdict, bindings.next_flip())
 }
 
 /// Finds out which rules on groups know all their objects. What an earlier process or an earlier form of the rule

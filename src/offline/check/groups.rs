@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Entry, Said};
+use super::{Entry, NO_PARAMS, Said};
 use crate::core::cel::{Bindings, GroupInputs};
+use crate::core::engine::{ByParams, GroupParams};
 use crate::core::finding::ObjectId;
+use crate::core::lookup::Related;
 use crate::core::members::Member;
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
@@ -49,21 +51,35 @@ impl<'m> Groups<'m> {
     }
 
     /// Judges them: one entry for each, by rule, then key.
-    pub(super) fn judge(&self, policy: &CompiledPolicy, now: Timestamp, out: &mut Vec<Entry>) {
+    pub(super) fn judge(
+        &self,
+        policy: &CompiledPolicy,
+        related: &dyn Related,
+        now: Timestamp,
+        out: &mut Vec<Entry>,
+    ) {
+        let params = GroupParams::of(policy, related);
         for rule in &policy.rules {
             let (Some(group), Some(groups)) = (rule.as_group(), self.0.get(&rule.name)) else { continue };
             for (key, members) in groups {
                 let objects: Vec<_> = members.values().map(|object| object.root()).collect();
                 let mut bindings = Bindings::of_group(GroupInputs { objects: &objects, group: key, now });
+                let once = |bindings: &mut Bindings<'_>| group.judge(&rule.name, bindings);
+                let judged = match params.as_ref().filter(|_| group.reads_params()) {
+                    Some(params) => params.judge(&mut bindings, once),
+                    None => ByParams::Known(once(&mut bindings)),
+                };
                 out.push(Entry {
                     policy: policy.key.0.clone(),
                     rule: rule.name.clone(),
                     object: ObjectId::of_group(key),
                     severity: rule.severity,
-                    said: match group.judge(&rule.name, &mut bindings) {
-                        Verdict::Compliant => Said::Compliant,
-                        Verdict::Violation(violation) => Said::Violation(violation.message),
-                        Verdict::Error(text) => Said::Error(text),
+                    said: match judged {
+                        ByParams::Known(Verdict::Compliant) => Said::Compliant,
+                        ByParams::Known(Verdict::Violation(violation)) => Said::Violation(violation.message),
+                        ByParams::Known(Verdict::Error(text)) => Said::Error(text),
+                        // All manifests are known.
+                        ByParams::None | ByParams::NotKnown => Said::Skipped(NO_PARAMS.into()),
                     },
                 });
             }

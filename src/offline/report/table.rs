@@ -61,6 +61,10 @@ pub fn summary(report: &Report) -> String {
         let count = plural(report.unselected, "object");
         text.push_str(&format!("{count} of watched kinds that no policy selects\n"));
     }
+    if report.looked_up > 0 {
+        let count = plural(report.looked_up, "object");
+        text.push_str(&format!("{count} of kinds that are looked up and not judged\n"));
+    }
     for note in &report.notes {
         text.push_str(&format!("note: {note}\n"));
     }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::Compiler;
+use super::{Compiler, Params, names};
 use crate::api::monitor_policy::PolicyRule;
-use crate::core::cel::{Program, Root, Scope, Want};
+use crate::core::cel::{Program, Root, Scope, Type, Want};
 use crate::core::near::nearest;
 use crate::core::policy::{Part, Selection};
 use crate::core::rules::{Expected, Expression, Group, RuleKind, is_printable};
@@ -13,10 +13,13 @@ use crate::core::rules::{Expected, Expression, Group, RuleKind, is_printable};
 impl Compiler {
     /// Compiles what is about groups and not about an object: the names are others.
     pub(super) fn with_group_names<T>(&mut self, inside: impl FnOnce(&mut Self) -> T) -> T {
-        let mut of_group = Scope::new(&Root::OF_GROUP);
-        // Which those of a namespace are, depends on the object.
-        if self.fixed_params {
-            of_group.declare_params();
+        let elsewhere = match self.params {
+            Params::OfNamespace => names::OF_GROUP_WITHOUT_PARAMS,
+            Params::None | Params::Fixed => names::OF_GROUP,
+        };
+        let mut of_group = Scope::new(&Root::OF_GROUP).explain(elsewhere);
+        if self.params == Params::Fixed {
+            of_group.declare_params(Type::Dyn);
         }
         let of_object = std::mem::replace(&mut self.scope, of_group);
         let done = inside(self);
@@ -90,7 +93,7 @@ impl Compiler {
 
     /// An expression that gives the key of a group. It is about a state: there is no `oldObject`.
     fn key(&mut self, field: String, part: Part, source: &str) -> Option<Program> {
-        let scope = self.scope.with_roots(&Root::OF_KEY);
+        let scope = self.scope.with_roots(&Root::OF_KEY).explain(names::OF_KEY);
         let of_object = std::mem::replace(&mut self.scope, scope);
         let program = self.program(field, part, source, Want::Any);
         self.scope = of_object;

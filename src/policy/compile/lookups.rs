@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::{Compiler, label_key_problem, label_matcher};
+use super::circles::{Entry, Order};
+use super::{Compiler, Params, label_key_problem, label_matcher};
 use crate::api::MonitorPolicySpec;
 use crate::api::lookup::{self as api, ParameterNotFoundAction};
-use crate::core::cel::{self, Program, References, Type, Variable, Want, references};
+use crate::core::cel::{self, Program, Type, Variable, Want};
 use crate::core::lookup::{By, Check, Lookup, NoParams, PARAMS, Place};
 use crate::core::policy::{NamespaceFilter, Part, Role, Selection, Target};
 
@@ -17,13 +18,6 @@ pub(super) struct Joined {
     pub(super) params: Option<(usize, NoParams)>,
 }
 
-/// One entry of `spec.variables` or `spec.lookups`, by its place there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    Variable(usize),
-    Lookup(usize),
-}
-
 impl Compiler {
     /// Compiles what rules read beside the object, and adds the selections that find it.
     pub(super) fn joined(&mut self, spec: &MonitorPolicySpec, selections: &mut Vec<Selection>) -> Joined {
@@ -31,25 +25,10 @@ impl Compiler {
         let mut joined = Joined { variables: Vec::new(), lookups: Vec::new(), params: None };
         // Whatever reads it comes later.
         if let Some(params) = &spec.params {
-            self.scope.declare_params();
-            self.fixed_params = params.namespace.is_some();
-            let selection = selections.len();
-            let (target, invalid) = self.params_target(params);
-            selections.push(found_by(&format!("params/{}", params.kind), target, 0, invalid));
-            let place = match &params.namespace {
-                Some(namespace) => Place::Namespace(namespace.as_str().into()),
-                None => Place::OwnNamespace,
-            };
-            let by = By::All { one: params.name.is_some() };
-            joined.lookups.push(Some(Lookup { name: PARAMS.into(), selection, place, by, check: None }));
-            let otherwise = match params.parameter_not_found_action {
-                ParameterNotFoundAction::Allow => NoParams::Skip,
-                ParameterNotFoundAction::Deny => NoParams::Violate,
-            };
-            joined.params = Some((0, otherwise));
+            self.params(params, &mut joined, selections);
         }
-        let (order, circles) = self.order(spec);
-        for entry in order {
+        let order = Order::of(spec);
+        for entry in order.entries {
             match entry {
                 Entry::Variable(n) => self.variable(n, spec, &mut joined.variables),
                 Entry::Lookup(n) => {
@@ -59,9 +38,45 @@ impl Compiler {
             }
         }
         // That something is not known there says nothing else.
-        let said = |field: &str| circles.iter().find(|(circular, _)| circular == field);
-        self.problems.retain(|p| said(&p.field).is_none_or(|(_, text)| *text == p.message));
+        self.problems.retain(|problem| order.circles.iter().all(|circle| circle.field != problem.field));
+        for circle in order.circles {
+            self.problem(circle.field, None, circle.text);
+        }
         joined
+    }
+
+    /// The lookup that finds `params`. One that does not compile keeps its place; rules that read it are out of force.
+    fn params(&mut self, params: &api::Params, joined: &mut Joined, selections: &mut Vec<Selection>) {
+        self.scope.declare_params(Type::Dyn);
+        self.params = match params.namespace {
+            Some(_) => Params::Fixed,
+            None => Params::OfNamespace,
+        };
+        let problems = self.problems.len();
+        // The definition of the resource refuses it as well.
+        let wrong = match (&params.name, &params.label_selector) {
+            (None, None) => Some("say which objects they are: give name, or labelSelector"),
+            (Some(_), Some(_)) => Some("give either name or labelSelector: params are found by one of them"),
+            _ => None,
+        };
+        if let Some(text) = wrong {
+            self.problem("spec.params".to_owned(), None, text.to_owned());
+        }
+        let selection = selections.len();
+        let (target, invalid) = self.params_target(params);
+        selections.push(found_by(&format!("params/{}", params.kind), target, 0, invalid));
+        let place = match &params.namespace {
+            Some(namespace) => Place::Namespace(namespace.as_str().into()),
+            None => Place::OwnNamespace,
+        };
+        let by = By::All { one: params.name.is_some() };
+        let lookup = Lookup { name: PARAMS.into(), selection, place, by, check: None };
+        joined.lookups.push(Some(lookup).filter(|_| self.problems.len() == problems));
+        let otherwise = match params.parameter_not_found_action {
+            ParameterNotFoundAction::Allow => NoParams::Skip,
+            ParameterNotFoundAction::Deny => NoParams::Violate,
+        };
+        joined.params = Some((0, otherwise));
     }
 
     fn variable(&mut self, n: usize, spec: &MonitorPolicySpec, variables: &mut Vec<Variable>) {
@@ -95,6 +110,12 @@ impl Compiler {
             return None;
         }
         let problems = self.problems.len();
+        // The definition of the resource refuses it as well.
+        if lookup.message.is_some() && lookup.expression.is_none() {
+            let text =
+                "message is what is wrong when expression is false; give an expression, or leave message out";
+            self.problem(format!("{field}.message"), None, text.to_owned());
+        }
         let program = |compiler: &mut Self, name: &str, source: &String, want: Want| {
             let part = Part::Lookup(lookup.name.as_str().into());
             let field = format!("{field}.{name}");
@@ -165,24 +186,35 @@ impl Compiler {
 
     /// Whether what an expression comes out as is of use for a lookup.
     fn fits(&mut self, program: &Program, name: &str, field: &str) -> bool {
-        let result = match program.result() {
-            Type::Optional(inner) => inner,
-            other => other,
-        };
+        let is_text = |of: &Type| matches!(held(of), Type::Dyn | Type::Null | Type::String);
+        let result = held(program.result());
         let (fits, want) = match name {
             "expression" => (true, ""),
             "namesExpression" => {
-                (matches!(result, Type::Dyn | Type::Null | Type::List(_)), "a list of names")
+                let fits = match result {
+                    Type::List(element) => is_text(element),
+                    other => matches!(other, Type::Dyn | Type::Null),
+                };
+                (fits, "a list of names")
             }
-            "labelsExpression" => (
-                matches!(result, Type::Dyn | Type::Null | Type::Map(..) | Type::Object(_)),
-                "a map of labels",
-            ),
-            _ if name.starts_with("labels[") => (
-                matches!(result, Type::Dyn | Type::Null | Type::String | Type::List(_)),
-                "a string or a list of strings",
-            ),
-            _ => (matches!(result, Type::Dyn | Type::Null | Type::String), "a string"),
+            "labelsExpression" => {
+                let fits = match result {
+                    Type::Map(key, value) => is_text(key) && is_text(value),
+                    other => matches!(other, Type::Dyn | Type::Null | Type::Object(_)),
+                };
+                (fits, "a map of labels, both keys and values strings")
+            }
+            "nameExpression" if matches!(result, Type::List(_)) => {
+                (false, "the name of one object; for a list of names there is namesExpression")
+            }
+            _ if name.starts_with("labels[") => {
+                let fits = match result {
+                    Type::List(element) => is_text(element),
+                    other => is_text(other),
+                };
+                (fits, "a string or a list of strings; use string(…) to convert")
+            }
+            _ => (is_text(result), "a string; use string(…) to convert it"),
         };
         if !fits {
             let text = format!("this is {}, want {want}", program.result().describe());
@@ -207,106 +239,13 @@ impl Compiler {
         }
         (target, invalid)
     }
-
-    /// Variables and lookups, each after what it reads. As in a ValidatingAdmissionPolicy a variable reads variables
-    /// before it only; what reads itself on the way is a problem of each field that is part of the circle.
-    fn order(&mut self, spec: &MonitorPolicySpec) -> (Vec<Entry>, Vec<(String, String)>) {
-        let mut order = Order { spec, done: Vec::new(), open: Vec::new(), circles: Vec::new() };
-        (0..spec.variables.len()).for_each(|n| order.visit(Entry::Variable(n)));
-        (0..spec.lookups.len()).for_each(|n| order.visit(Entry::Lookup(n)));
-        for (field, text) in &order.circles {
-            self.problem(field.clone(), None, text.clone());
-        }
-        (order.done, order.circles)
-    }
 }
 
-struct Order<'s> {
-    spec: &'s MonitorPolicySpec,
-    done: Vec<Entry>,
-    /// The way to where it is.
-    open: Vec<Entry>,
-    circles: Vec<(String, String)>,
-}
-
-impl Order<'_> {
-    fn visit(&mut self, entry: Entry) {
-        if self.done.contains(&entry) {
-            return;
-        }
-        if let Some(first) = self.open.iter().position(|open| *open == entry) {
-            let circle: Vec<Entry> = self.open[first..].to_vec();
-            let names: Vec<String> = circle.iter().chain([&entry]).map(|entry| self.name(*entry)).collect();
-            // At the place that closes it.
-            let last = circle.last().copied().unwrap_or(entry);
-            self.circles.push((
-                self.field_that_reads(last, entry),
-                format!("{} read each other in a circle", names.join(" → ")),
-            ));
-            return;
-        }
-        self.open.push(entry);
-        let sources = self.sources(entry);
-        let needed: Vec<Entry> =
-            sources.iter().flat_map(|(_, source)| self.needed(entry, &references(source))).collect();
-        needed.into_iter().for_each(|needed| self.visit(needed));
-        self.open.pop();
-        self.done.push(entry);
-    }
-
-    fn needed(&self, entry: Entry, references: &References) -> Vec<Entry> {
-        let spec = self.spec;
-        // A variable cannot read one that comes later: it is not known there.
-        let known = match entry {
-            Entry::Variable(n) => n,
-            Entry::Lookup(_) => spec.variables.len(),
-        };
-        let variables = spec.variables.iter().take(known).enumerate();
-        let variables = variables.filter(|(_, variable)| references.variables.contains(&variable.name));
-        let lookups = spec.lookups.iter().enumerate();
-        let lookups = lookups.filter(|(_, lookup)| references.lookups.contains(&lookup.name));
-        let variables = variables.map(|(n, _)| Entry::Variable(n));
-        variables.chain(lookups.map(|(n, _)| Entry::Lookup(n))).collect()
-    }
-
-    fn name(&self, entry: Entry) -> String {
-        match entry {
-            Entry::Variable(n) => format!("variables.{}", self.spec.variables[n].name),
-            Entry::Lookup(n) => format!("lookups.{}", self.spec.lookups[n].name),
-        }
-    }
-
-    /// What is compiled of an entry before others may read it, by field. What a lookup says of itself may read it.
-    fn sources(&self, entry: Entry) -> Vec<(String, &str)> {
-        match entry {
-            Entry::Variable(n) => {
-                vec![(format!("spec.variables[{n}].expression"), &self.spec.variables[n].expression)]
-            }
-            Entry::Lookup(n) => {
-                let lookup = &self.spec.lookups[n];
-                let fields = [
-                    ("namespaceExpression", &lookup.namespace_expression),
-                    ("nameExpression", &lookup.name_expression),
-                    ("namesExpression", &lookup.names_expression),
-                    ("labelsExpression", &lookup.labels_expression),
-                ];
-                let given = fields
-                    .into_iter()
-                    .filter_map(|(name, source)| Some((name.to_owned(), source.as_deref()?)));
-                let labels =
-                    lookup.labels.iter().map(|(key, source)| (format!("labels[{key}]"), source.as_str()));
-                given
-                    .chain(labels)
-                    .map(|(name, source)| (format!("spec.lookups[{n}].{name}"), source))
-                    .collect()
-            }
-        }
-    }
-
-    fn field_that_reads(&self, entry: Entry, read: Entry) -> String {
-        let sources = self.sources(entry);
-        let reads = |(_, source): &&(String, &str)| self.needed(entry, &references(source)).contains(&read);
-        sources.iter().find(reads).or(sources.first()).map(|(field, _)| field.clone()).unwrap_or_default()
+/// The type of what there is, if there is something.
+fn held(of: &Type) -> &Type {
+    match of {
+        Type::Optional(inner) => held(inner),
+        other => other,
     }
 }
 

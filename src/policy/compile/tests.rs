@@ -1,5 +1,7 @@
 //! Every mistake is answered with the path of its field and words that teach, and what is right is in force.
 
+mod lookups;
+
 use super::*;
 
 fn compiled(spec: &str) -> CompiledPolicy {
@@ -214,15 +216,19 @@ fn what_is_about_a_group_has_other_names_than_what_is_about_an_object() {
         ""
     );
     for (rule, field, text) in [
-        ("groupBy: object.kind, expression: object.x", "expression", "there is no variable `object`"),
+        (
+            "groupBy: object.kind, expression: object.x",
+            "expression",
+            "`object` can not be read here (at 1:1); ",
+        ),
         (
             "groupBy: object.kind, expression: variables.v == 1",
             "expression",
-            "there is no variable `variables.v`",
+            "`variables.v` can not be read here",
         ),
-        ("groupBy: oldObject.kind, expression: 'true'", "groupBy", "there is no variable `oldObject`"),
-        ("groupBy: objects, expression: 'true'", "groupBy", "there is no variable `objects`"),
-        ("expression: group == ''", "expression", "there is no variable `group`"),
+        ("groupBy: oldObject.kind, expression: 'true'", "groupBy", "`oldObject` can not be read here"),
+        ("groupBy: objects, expression: 'true'", "groupBy", "`objects` can not be read here"),
+        ("expression: group == ''", "expression", "`group` can not be read here"),
         ("groupBy: object.kind, 'on': [Update], expression: 'true'", "", "exclude each other"),
         (
             "groupBy: object.kind, groups: {resource: other, expression: '1'}, expression: 'true'",

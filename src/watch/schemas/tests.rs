@@ -191,6 +191,27 @@ async fn a_kind_that_is_selected_later_is_read_although_its_document_did_not_cha
 }
 
 #[tokio::test(start_paused = true)]
+async fn kinds_that_are_looked_up_are_read_as_well() {
+    let server = ApiServer::new(move |asked| match asked.path.as_str() {
+        "/openapi/v3" => index("1"),
+        "/openapi/v3/apis/x.io/v1" => document("sizes"),
+        _ => definition("size"),
+    });
+    let spec = json!({
+        "resources": [{"name": "r", "apiVersion": "x.io/v1", "kind": "Bag"}],
+        "params": {"apiVersion": "x.io/v1", "kind": "Crate", "name": "c"},
+        "lookups": [{"name": "box", "apiVersion": "x.io/v1", "kind": "Box", "nameExpression": "object.metadata.name"}],
+        "rules": [{"name": "r", "expression": "object.spec.size > lookups.box.spec.size + params.spec.size"}],
+    });
+    let spec = serde_json::from_value(spec).expect("a spec");
+    let policy = Arc::new(compile(PolicyKey("p".into()), "uid".into(), 1, &spec));
+    let kinds = vec![served("Bag", Some(1)), served("Box", None), served("Crate", None)];
+    let setting = Setting::new(server, &[&policy], kinds);
+    let unknown = |of: &str| format!("there is no field `size` in {of}.spec; did you mean `sizes`?");
+    assert_eq!(setting.news(&policy).await, [unknown("lookups.box"), unknown("params")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_source_that_fails_is_asked_less_and_less_and_holds_up_nobody() {
     let server = ApiServer::new(move |asked| match asked.path.as_str() {
         "/openapi/v3" => Reply::Silence,

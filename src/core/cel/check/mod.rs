@@ -239,7 +239,19 @@ impl Checker<'_> {
                 self.lookups.insert(place);
                 (read(place), result(self.scope.type_of_lookup(place)))
             }
-            None => self.unknown(&format!("lookups.{name}"), at),
+            None => {
+                let name = format!("lookups.{name}");
+                if let Some(fault) = self.elsewhere(&name, at) {
+                    return self.fault(fault);
+                }
+                let known: Vec<String> = self.scope.lookup_names().collect();
+                self.fault(CompileError::UnknownLookup {
+                    name: Text::word(&name),
+                    at,
+                    near: nearest(&name, known.iter().map(String::as_str)),
+                    known: Text::bounded(&known.join(", "), MAX_LISTING),
+                })
+            }
         }
     }
 
@@ -385,9 +397,19 @@ impl Checker<'_> {
     }
 
     fn unknown(&mut self, name: &str, at: Position) -> Part {
+        if let Some(fault) = self.elsewhere(name, at) {
+            return self.fault(fault);
+        }
         let locals = self.locals.iter().map(|(local, _)| local.clone());
         let known: Vec<String> = locals.chain(self.scope.names()).collect();
         self.fault(unknown_of(name, &known, at))
+    }
+
+    /// What is wrong with a name that exists elsewhere.
+    fn elsewhere(&self, name: &str, at: Position) -> Option<CompileError> {
+        let first = name.split('.').next().unwrap_or(name);
+        let remedy = self.scope.elsewhere(first)?;
+        Some(CompileError::NotHere { name: Text::word(name), at, remedy })
     }
 
     fn fault(&mut self, error: CompileError) -> Part {

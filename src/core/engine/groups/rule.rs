@@ -257,6 +257,13 @@ impl RuleGroups {
         }
     }
 
+    /// It cannot be judged yet; whoever changes that queues it again.
+    pub(super) fn put_off(&mut self, key: &str) {
+        if let Some(group) = self.groups.get_mut(key) {
+            group.due = Due::No;
+        }
+    }
+
     /// A group, when it is one that waits for its time.
     pub(super) fn waiting(&self, key: &str) -> Option<&State> {
         self.groups.get(key).filter(|group| group.due == Due::Waiting)
