@@ -47,7 +47,7 @@ impl Chain {
         bindings: &mut Bindings<'_>,
     ) -> Self {
         let mut links = Vec::new();
-        for place in &rule.lookups {
+        for place in &rule.links {
             let Some(lookup) = policy.lookups.get(*place).and_then(Option::as_ref) else { continue };
             let Some(selection) = policy.selections.get(lookup.selection) else { continue };
             let Some(query) = query(*place).filter(|_| *lookup.name != *PARAMS) else { continue };

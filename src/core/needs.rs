@@ -101,13 +101,15 @@ impl CompiledPolicy {
         paths
     }
 
-    /// What the expressions of a rule read, the match conditions among them.
+    /// What the expressions of a rule read, the match conditions and what is said of what it looks up among them.
     fn read_by(&self, rule: &CompiledRule, roots: &[Root]) -> Paths {
         let mut paths = Paths::NONE;
         let conditions = self.match_conditions.iter().map(|condition| &condition.program);
         let mut add = |program: &Program| roots.iter().for_each(|root| paths.add(program.reads().of(*root)));
         conditions.for_each(&mut add);
         rule.programs().for_each(&mut add);
+        let lookups = rule.lookups.iter().filter_map(|place| self.lookups.get(*place)?.as_ref());
+        lookups.flat_map(Lookup::programs).for_each(&mut add);
         paths
     }
 }

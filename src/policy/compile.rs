@@ -94,6 +94,7 @@ impl Compiler {
         for (n, rule) in spec.rules.iter().enumerate() {
             rules.push(self.rule(n, rule, spec.severity.into(), &selections));
         }
+        rules.iter_mut().for_each(|rule| lookups::add_checked(rule, &lookups));
         // Nor may one be judged that reads what cannot be looked up.
         let broken = |place: &usize| lookups.get(*place).is_none_or(Option::is_none);
         let reads_broken = |rule: &CompiledRule| {
@@ -208,13 +209,14 @@ impl Compiler {
         let mut compiled = CompiledRule {
             severity: rule.severity.map_or(severity, Into::into),
             selections: selections.iter().map(judged).collect(),
+            links: BTreeSet::new(),
             lookups: BTreeSet::new(),
             kind: kind.filter(|_| patience.is_some()),
             patience: patience.unwrap_or_default(),
             name,
         };
         let taken = |program: &Program| program.lookups().iter().copied().collect::<Vec<usize>>();
-        compiled.lookups = match compiled.as_group() {
+        compiled.links = match compiled.as_group() {
             // What is asked of the group as a whole is no matter of single objects.
             Some(group) => group.keys().flat_map(taken).collect(),
             None => compiled.programs().flat_map(taken).collect(),

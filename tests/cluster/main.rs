@@ -12,9 +12,9 @@ mod changes;
 mod debug;
 mod examples;
 mod findings;
-mod groups;
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod graph;
+mod groups;
 mod harness;
 mod history;
 mod install;

@@ -193,15 +193,6 @@ impl Scope {
         });
     }
 
-    /// What else than finding its objects belongs to the lookup that was declared last, such as what is said of them.
-    pub fn add_to_lookup(&mut self, program: &Program) {
-        if let Some(lookup) = self.lookups.last_mut() {
-            lookup.reads.add(program.reads());
-            lookup.motion.find_by(program.motion());
-            lookup.lookups.extend(program.lookups());
-        }
-    }
-
     /// Lets expressions that are compiled from here on read `params`, an object of this type, which takes the next place
     /// among the lookups.
     pub fn declare_params(&mut self, element: Type) {

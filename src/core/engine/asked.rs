@@ -58,7 +58,7 @@ impl<'a> Asked<'a> {
 
     /// Judges the object by a rule on its state; none when there are no params to judge it by.
     pub(super) fn state(&mut self, rule: &CompiledRule, state: &Expression) -> Option<Verdict> {
-        let params = self.policy.params.filter(|(place, _)| rule.lookups.contains(place));
+        let params = self.policy.params.filter(|(place, _)| rule.links.contains(place));
         let Some((place, otherwise)) = params else { return Some(self.once(rule, state)) };
         // Not installed, or too many: whoever reads them says so.
         let Some(found) = self.arena.found(place) else { return Some(self.once(rule, state)) };

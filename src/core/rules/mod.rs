@@ -61,7 +61,10 @@ pub struct CompiledRule {
     pub severity: Severity,
     /// For each selection of the policy, whether the rule judges its objects.
     pub selections: Vec<bool>,
-    /// The lookups that it takes, by their places in the policy.
+    /// The lookups that it reads, by their places in the policy, with those that they are found by: the links of its
+    /// chain.
+    pub links: BTreeSet<usize>,
+    /// All lookups that judging it takes: the links, and what is read to say whether a link is in order.
     pub lookups: BTreeSet<usize>,
     /// What it asks. None while it does not compile: its findings stay as they are until it does.
     pub kind: Option<RuleKind>,

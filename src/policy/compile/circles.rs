@@ -49,8 +49,6 @@ struct Walk<'s> {
 struct Source<'s> {
     field: String,
     text: &'s str,
-    /// Whether it may read the entry that it is of.
-    may_read_itself: bool,
 }
 
 impl<'s> Walk<'s> {
@@ -100,8 +98,7 @@ impl<'s> Walk<'s> {
         let lookups = spec.lookups.iter().enumerate();
         let lookups = lookups.filter(|(_, lookup)| taken.contains(&lookup.name));
         let variables = variables.map(|(n, _)| Entry::Variable(n));
-        let all = variables.chain(lookups.map(|(n, _)| Entry::Lookup(n)));
-        all.filter(|needed| !(source.may_read_itself && *needed == entry)).collect()
+        variables.chain(lookups.map(|(n, _)| Entry::Lookup(n))).collect()
     }
 
     fn name(&self, entry: Entry) -> String {
@@ -111,14 +108,14 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// The expressions of an entry. What a lookup says of what it found may read that.
+    /// The expressions that have to be compiled before others may read an entry. What a lookup says of what it found is
+    /// none of them: nobody reads that.
     fn sources(&self, entry: Entry) -> Vec<Source<'s>> {
         let spec = self.spec;
         match entry {
             Entry::Variable(n) => vec![Source {
                 field: format!("spec.variables[{n}].expression"),
                 text: &spec.variables[n].expression,
-                may_read_itself: false,
             }],
             Entry::Lookup(n) => {
                 let lookup = &spec.lookups[n];
@@ -127,7 +124,6 @@ impl<'s> Walk<'s> {
                     ("nameExpression", &lookup.name_expression),
                     ("namesExpression", &lookup.names_expression),
                     ("labelsExpression", &lookup.labels_expression),
-                    ("expression", &lookup.expression),
                 ];
                 let given =
                     fields.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text.as_deref()?)));
@@ -136,7 +132,6 @@ impl<'s> Walk<'s> {
                 let source = |(name, text): (String, &'s str)| Source {
                     field: format!("spec.lookups[{n}].{name}"),
                     text,
-                    may_read_itself: name == "expression",
                 };
                 given.chain(labels).map(source).collect()
             }

@@ -10,6 +10,7 @@ use crate::api::lookup::{self as api, ParameterNotFoundAction};
 use crate::core::cel::{self, Program, Type, Variable, Want};
 use crate::core::lookup::{By, Check, Lookup, NoParams, PARAMS, Place};
 use crate::core::policy::{NamespaceFilter, Part, Role, Selection, Target};
+use crate::core::rules::CompiledRule;
 
 /// What rules read beside the object.
 pub(super) struct Joined {
@@ -28,14 +29,21 @@ impl Compiler {
             self.params(params, &mut joined, selections);
         }
         let order = Order::of(spec);
+        let mut places = Vec::new();
         for entry in order.entries {
             match entry {
                 Entry::Variable(n) => self.variable(n, spec, &mut joined.variables),
                 Entry::Lookup(n) => {
                     let lookup = self.lookup(n, spec, selections, joined.lookups.len());
+                    places.push((n, joined.lookups.len()));
                     joined.lookups.push(lookup);
                 }
             }
+        }
+        // What is said of what was found may read all of it.
+        for (n, place) in places {
+            let checked = joined.lookups[place].take().and_then(|lookup| self.checked(n, spec, lookup));
+            joined.lookups[place] = checked;
         }
         // That something is not known there says nothing else.
         self.problems.retain(|problem| order.circles.iter().all(|circle| circle.field != problem.field));
@@ -161,7 +169,7 @@ impl Compiler {
         let target = target(&lookup.api_version, &lookup.kind);
         let selection = selections.len();
         selections.push(found_by(&format!("lookups/{}", lookup.name), target, place, None));
-        let mut compiled = within.zip(by).map(|(within, by)| Lookup {
+        let compiled = within.zip(by).map(|(within, by)| Lookup {
             name: lookup.name.as_str().into(),
             selection,
             place: within,
@@ -174,14 +182,17 @@ impl Compiler {
         let keys = compiled.iter().flat_map(Lookup::keys).cloned().collect::<Vec<Program>>();
         let result = if compiled.is_some() { many } else { false };
         self.scope.declare_lookup(&lookup.name, result, element, &keys);
-        if let (Some(source), Some(compiled)) = (&lookup.expression, &mut compiled)
-            && let Some(expression) = program(self, "expression", source, Want::Bool)
-        {
-            self.scope.add_to_lookup(&expression);
-            let message = lookup.message.as_deref().map(Into::into);
-            compiled.check = Some(Check { expression, message });
-        }
         compiled.filter(|_| self.problems.len() == problems)
+    }
+
+    /// A lookup with what says that what it found is in order; none when that does not compile.
+    fn checked(&mut self, n: usize, spec: &MonitorPolicySpec, lookup: Lookup) -> Option<Lookup> {
+        let written = &spec.lookups[n];
+        let Some(source) = &written.expression else { return Some(lookup) };
+        let part = Part::Lookup(lookup.name.clone());
+        let expression = self.program(format!("spec.lookups[{n}].expression"), part, source, Want::Bool)?;
+        let message = written.message.as_deref().map(Into::into);
+        Some(Lookup { check: Some(Check { expression, message }), ..lookup })
     }
 
     /// Whether what an expression comes out as is of use for a lookup.
@@ -189,7 +200,6 @@ impl Compiler {
         let is_text = |of: &Type| matches!(held(of), Type::Dyn | Type::Null | Type::String);
         let result = held(program.result());
         let (fits, want) = match name {
-            "expression" => (true, ""),
             "namesExpression" => {
                 let fits = match result {
                     Type::List(element) => is_text(element),
@@ -246,6 +256,20 @@ fn held(of: &Type) -> &Type {
     match of {
         Type::Optional(inner) => held(inner),
         other => other,
+    }
+}
+
+/// Gives a rule its lookups: its links, and those that are read to say whether one of them is in order.
+pub(super) fn add_checked(rule: &mut CompiledRule, lookups: &[Option<Lookup>]) {
+    rule.lookups = rule.links.clone();
+    loop {
+        let known = rule.lookups.iter().filter_map(|place| lookups.get(*place)?.as_ref()?.check.as_ref());
+        let read = known.flat_map(|check| check.expression.lookups());
+        let more: Vec<usize> = read.filter(|place| !rule.lookups.contains(place)).copied().collect();
+        if more.is_empty() {
+            return;
+        }
+        rule.lookups.extend(more);
     }
 }
 

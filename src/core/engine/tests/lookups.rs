@@ -416,3 +416,29 @@ fn the_graph_of_an_object_is_what_depends_on_it_and_what_it_depends_on() {
     assert_eq!(graph(&cluster, "Route/n/three"), Some(vec![missing.to_owned()]));
     assert_eq!(graph(&cluster, "Service/n/unknown"), None);
 }
+
+#[test]
+fn what_is_said_of_what_was_found_may_read_variables_that_read_it_and_other_lookups() {
+    let spec = "
+resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
+variables: [{name: serving, expression: 'lookups.slices.exists(s, s.endpoints.exists(e, e.ready))'}]
+lookups:
+- name: service
+  apiVersion: v1
+  kind: Service
+  nameExpression: object.spec.service
+  expression: object.spec.note != 'strict' || variables.serving
+  message: serves nobody
+- {name: slices, apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, labels: {kubernetes.io/service-name: object.spec.service}}
+rules:
+- {name: found, expression: 'lookups.service == null', message: there}
+";
+    let mut cluster = Cluster::synced(spec, &KINDS);
+    cluster.apply(&service("a"));
+    let mut subject = route("one", "a");
+    subject["spec"]["note"] = "loose".into();
+    assert_eq!(cluster.apply(&subject), ["opened found Route n/one: there [Service a]"]);
+    subject["spec"]["note"] = "strict".into();
+    assert_eq!(cluster.apply(&subject), ["changed found Route n/one: there [Service a: serves nobody]"]);
+    assert_eq!(cluster.apply(&slice("a-1", "a", true)), ["changed found Route n/one: there [Service a]"]);
+}
