@@ -56,8 +56,11 @@ rules:
 - {name: later, expression: object.spec.priority < 0, for: 1h}
 ";
 
-/// Each part, what it is, and its name as a process of its own: memory that one leaves behind is no other's.
-const PARTS: [(&str, &str, fn() -> Value); 4] = [
+/// A name, a title, and what is measured.
+type Part = (&'static str, &'static str, fn() -> Value);
+
+/// Each is a process of its own: memory that one leaves behind is no other's.
+const PARTS: [Part; 4] = [
     (
         "fan-out",
         "One Service behind 5,000 routes; its EndpointSlice changes, and after each slice of work a Pod",

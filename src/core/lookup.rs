@@ -127,6 +127,9 @@ pub struct Query {
     pub wanted: Wanted,
 }
 
+/// A label, and the values of which it has to have one.
+pub type LabelIn = (Arc<str>, Box<[Arc<str>]>);
+
 /// What is looked for within a namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wanted {
@@ -134,7 +137,7 @@ pub enum Wanted {
     Names(Box<[Arc<str>]>),
     /// Those that have all of these labels, each with one of its values, all sorted and each once; none when there are
     /// no labels.
-    Labels(Box<[(Arc<str>, Box<[Arc<str>]>)]>),
+    Labels(Box<[LabelIn]>),
     /// All.
     All,
 }
@@ -336,7 +339,7 @@ fn query(
         }
         By::LabelMap(program) => match label_map(program, bindings)? {
             labels if labels.is_empty() => return Ok(None),
-            labels => Wanted::Labels(labels.into_iter().collect()),
+            labels => Wanted::Labels(labels.into()),
         },
         By::All { .. } => Wanted::All,
     };
@@ -396,13 +399,10 @@ fn texts<'v>(list: impl Iterator<Item = Value<'v>>, what: &str) -> Result<BTreeS
     }
 }
 
-fn label_map(
-    program: &Program,
-    bindings: &mut Bindings<'_>,
-) -> Result<BTreeMap<Arc<str>, Box<[Arc<str>]>>, String> {
+fn label_map(program: &Program, bindings: &mut Bindings<'_>) -> Result<Vec<LabelIn>, String> {
     let failed = |text: String| format!("labelsExpression: {text}");
     let value = program.evaluate(bindings).map_err(|error| failed(error.to_string()))?;
-    let mut labels = BTreeMap::new();
+    let mut labels: Vec<LabelIn> = Vec::new();
     match held(&value) {
         None => {}
         Some(Value::Map(map)) => {
@@ -410,11 +410,13 @@ fn label_map(
                 let (Value::Str(key), Value::Str(value)) = (key, value) else {
                     return Err(failed("want a map of strings".into()));
                 };
-                labels.insert((*key).into(), [(*value).into()].into());
+                labels.push(((*key).into(), [(*value).into()].into()));
             }
         }
         Some(other) => return Err(failed(format!("evaluated to {}, want a map", other.describe()))),
     }
+    // Keys of a map are unique.
+    labels.sort();
     Ok(labels)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::core::event::ObjectKey;
 use crate::core::few::Few;
+use crate::core::lookup::LabelIn;
 use crate::core::project::ProjectedObject;
 use crate::core::store::{Cursor, Store};
 use crate::core::tree::Node;
@@ -50,7 +51,7 @@ impl ByLabel {
         &mut self,
         store: &Store,
         namespace: Option<&Arc<str>>,
-        labels: &[(Arc<str>, Box<[Arc<str>]>)],
+        labels: &[LabelIn],
     ) -> Vec<ObjectKey> {
         for (label, _) in labels {
             self.learn(store, label);

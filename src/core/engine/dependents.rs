@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::subject::Subject;
 use crate::core::event::WatchId;
 use crate::core::few::Few;
-use crate::core::lookup::{Query, Wanted};
+use crate::core::lookup::{LabelIn, Query, Wanted};
 use crate::core::project::ProjectedObject;
 use crate::core::tree::Node;
 
@@ -130,7 +130,7 @@ fn terms(query: &Query) -> Vec<Term> {
             names.iter().map(|name| Term::Name(namespace.clone(), name.clone())).collect()
         }
         Wanted::Labels(labels) => {
-            let of = |(key, values): &(Arc<str>, Box<[Arc<str>]>)| {
+            let of = |(key, values): &LabelIn| {
                 let term = |value: &Arc<str>| Term::Label(namespace.clone(), key.clone(), value.clone());
                 values.iter().map(term).collect()
             };
