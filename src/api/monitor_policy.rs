@@ -327,8 +327,9 @@ pub struct PolicyRule {
     pub paths: Vec<String>,
 
     /// Makes this a rule on groups: CEL expression that gives the key of the group that an object belongs to, such
-    /// as object.metadata.labels.app; a string of at most 256 bytes, an int or a bool; null or an empty optional for
-    /// an object in no group. Variables: object, namespaceObject, request, variables and now. Each group is judged as
+    /// as object.metadata.labels.app; a string of at most 256 bytes, an int or a bool, or a list of at most 64 such keys
+    /// for an object in several groups; null or an empty optional for an object in no group. Variables: object,
+    /// namespaceObject, request, variables, lookups, params and now. Each group is judged as
     /// a whole, by expression and messageExpression with the variables objects (the list of its objects), group (its
     /// key) and now, and is a finding of its own. An object that several entries of resources select counts once. A
     /// group is judged when all its objects are known; one that becomes empty is gone, unless it is expected.

@@ -99,8 +99,8 @@ impl PolicyGroups {
     ) {
         if let Some((_, groups)) = self.rules.iter_mut().find(|(_, groups)| groups.name == rule.name) {
             let member = Member::of(object.id());
-            groups.place(&member, by, place.member_of.as_ref().map(|key| (key, object)), watches);
-            groups.naming(&member, by, place.expects.as_ref());
+            groups.place(&member, by, Some((&place.member_of, object)), watches);
+            groups.naming(&member, by, Some(&place.expects));
         }
     }
 

@@ -1,5 +1,6 @@
 //! A rule on groups of objects: which group an object belongs to, and what must be true of each group as a whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Expression, Verdict, Wording, error_text, is_printable};
@@ -7,6 +8,8 @@ use crate::core::cel::{Aggregates, Bindings, Program, Upkeep, Value, aggregates}
 
 /// Longest key of a group, in bytes; the CRD has the same bound for keys that are written down.
 pub const MAX_GROUP_KEY: usize = 256;
+/// Most groups that one object belongs to.
+pub const MAX_KEYS: usize = 64;
 
 /// How objects are grouped, and what is asked of each group.
 #[derive(Debug)]
@@ -37,13 +40,16 @@ pub enum Expected {
     },
 }
 
+/// Keys of groups, sorted, each once.
+pub type Keys = Box<[Arc<str>]>;
+
 /// What an object is to a rule on groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Place {
-    /// The group that it belongs to; none for an object in no group.
-    pub member_of: Option<Arc<str>>,
-    /// The group that it says is expected.
-    pub expects: Option<Arc<str>>,
+    /// The groups that it belongs to.
+    pub member_of: Keys,
+    /// The groups that it says are expected.
+    pub expects: Keys,
 }
 
 impl Group {
@@ -101,10 +107,10 @@ impl Group {
         expects: bool,
         bindings: &mut Bindings<'_>,
     ) -> Result<Place, Arc<str>> {
-        let member_of = if is_member { key("groupBy", &self.by, bindings)? } else { None };
+        let member_of = if is_member { keys("groupBy", &self.by, bindings)? } else { Keys::default() };
         let expects = match &self.expected {
-            Expected::Named { by, .. } if expects => key("groups.expression", by, bindings)?,
-            _ => None,
+            Expected::Named { by, .. } if expects => keys("groups.expression", by, bindings)?,
+            _ => Keys::default(),
         };
         Ok(Place { member_of, expects })
     }
@@ -120,27 +126,43 @@ impl Group {
     }
 }
 
-/// The key that an expression gives; none when there is none to give.
-fn key(field: &str, by: &Program, bindings: &mut Bindings<'_>) -> Result<Option<Arc<str>>, Arc<str>> {
+/// The keys that an expression gives, one or a list of them; none when there is none to give.
+fn keys(field: &str, by: &Program, bindings: &mut Bindings<'_>) -> Result<Keys, Arc<str>> {
     let wrong = |text: String| error_text(&format!("{field}: {text}"));
     let value = by.evaluate(bindings).map_err(|error| wrong(error.to_string()))?;
     let value = match &value {
-        Value::Optional(None) | Value::Null => return Ok(None),
+        Value::Optional(None) => return Ok(Keys::default()),
         Value::Optional(Some(inner)) => inner,
         value => value,
     };
+    let mut keys = BTreeSet::new();
+    match value {
+        Value::List(list) if list.len() > MAX_KEYS => {
+            return Err(wrong(format!("{} keys, more than {MAX_KEYS}", list.len())));
+        }
+        Value::List(list) => {
+            for element in list.iter() {
+                keys.extend(key(&element).map_err(&wrong)?);
+            }
+        }
+        value => keys.extend(key(value).map_err(&wrong)?),
+    }
+    Ok(keys.into_iter().collect())
+}
+
+fn key(value: &Value<'_>) -> Result<Option<Arc<str>>, String> {
     match value {
         Value::Null => Ok(None),
         Value::Bool(key) => Ok(Some(key.to_string().into())),
         Value::Int(key) => Ok(Some(key.to_string().into())),
         Value::Str(key) if key.len() > MAX_GROUP_KEY => {
-            Err(wrong(format!("the key has {} bytes, more than {MAX_GROUP_KEY}", key.len())))
+            Err(format!("the key has {} bytes, more than {MAX_GROUP_KEY}", key.len()))
         }
         // It is shown in status and Events, and read back from there.
         Value::Str(key) if !key.chars().all(is_printable) => {
-            Err(wrong("the key has characters that cannot be printed in one line".to_owned()))
+            Err("the key has characters that cannot be printed in one line".to_owned())
         }
         Value::Str(key) => Ok(Some((**key).into())),
-        other => Err(wrong(format!("the key is of type {}, want string, int or bool", other.type_name()))),
+        other => Err(format!("the key is of type {}, want string, int or bool", other.type_name())),
     }
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub use change::{Change, Operation};
 pub use drift::{Baseline, Case, Drift, DriftVerdict, Drifted};
 pub use expression::Expression;
-pub use group::{Expected, Group, MAX_GROUP_KEY, Place};
+pub use group::{Expected, Group, Keys, MAX_GROUP_KEY, Place};
 pub use wording::Wording;
 
 use super::cel::{NowUse, Program};

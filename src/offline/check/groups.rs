@@ -38,10 +38,10 @@ impl<'m> Groups<'m> {
 
     /// What an object is to the groups of a rule. One that several selections select counts once.
     pub(super) fn place(&mut self, rule: &Arc<str>, object: &'m ProjectedObject, place: Place) {
-        if let Some(key) = &place.member_of {
+        for key in &place.member_of {
             self.group(rule, key).insert(Member::of(object.id()), object);
         }
-        if let Some(key) = &place.expects {
+        for key in &place.expects {
             self.group(rule, key);
         }
     }

@@ -95,7 +95,7 @@ impl Compiler {
     fn key(&mut self, field: String, part: Part, source: &str) -> Option<Program> {
         let scope = self.scope.with_roots(&Root::OF_KEY).explain(names::OF_KEY);
         let of_object = std::mem::replace(&mut self.scope, scope);
-        let program = self.program(field, part, source, Want::Any);
+        let program = self.program(field, part, source, Want::Whole);
         self.scope = of_object;
         program
     }

@@ -7,7 +7,7 @@ use crate::core::cel::{Aggregates, Kept};
 use crate::core::event::WatchId;
 use crate::core::members::Member;
 use crate::core::project::ProjectedObject;
-use crate::core::rules::{Expected, Group};
+use crate::core::rules::{Expected, Group, Keys};
 
 /// Who says what an object is to the groups: a selection, by its position in the policy, and the watch that feeds it.
 pub(in crate::core::engine) type Witness = (usize, WatchId);
@@ -16,7 +16,7 @@ pub(in crate::core::engine) type Witness = (usize, WatchId);
 #[derive(Debug, Clone, PartialEq)]
 struct Said {
     by: Witness,
-    key: Arc<str>,
+    keys: Keys,
 }
 
 /// Whether a group is to be judged.
@@ -115,33 +115,33 @@ impl RuleGroups {
         groups
     }
 
-    /// An object, as it is now, is for one of those who see it a member of the group with this key; of none when there
-    /// is none. `others` reads the object as others see it.
+    /// An object, as it is now, is for one of those who see it a member of the groups with these keys; of none when there
+    /// is no object. `others` reads the object as others see it.
     pub(super) fn place(
         &mut self,
         member: &Member,
         by: Witness,
-        key: Option<(&Arc<str>, &ProjectedObject)>,
+        now: Option<(&Keys, &ProjectedObject)>,
         others: &impl Read,
     ) {
-        let (before, after) = say(&mut self.members, member, by, key.map(|(key, _)| key));
-        let leaves = |said: &Said| after.as_ref().is_none_or(|after| after.key != said.key);
-        if let Some(before) = before.as_ref().filter(|said| leaves(said)) {
-            self.leave(member, &before.key);
+        let (before, after) = say(&mut self.members, member, by, now.map(|(keys, _)| keys));
+        let stays = |key: &&Arc<str>| after.as_ref().is_some_and(|after| after.keys.contains(key));
+        for key in before.iter().flat_map(|said| said.keys.iter()).filter(|key| !stays(key)) {
+            self.leave(member, key);
         }
-        let Some(Said { by: first, key: group }) = after else {
+        let Some(Said { by: first, keys }) = after else {
             return;
         };
         if first == by {
-            if let Some((_, object)) = key {
-                self.join(member, first, &group, object);
+            if let Some((_, object)) = now {
+                keys.iter().for_each(|key| self.join(member, first, key, object));
             }
         } else if before.is_none_or(|before| before.by != first) {
             // What another one sees counts from here on.
             match others.read(first, member) {
-                Some(object) => self.join(member, first, &group, &object),
+                Some(object) => keys.iter().for_each(|key| self.join(member, first, key, &object)),
                 // It is about to tell that it is gone.
-                None => self.leave(member, &group),
+                None => keys.iter().for_each(|key| self.leave(member, key)),
             }
         }
     }
@@ -167,13 +167,13 @@ impl RuleGroups {
         });
     }
 
-    /// An object names, for one of those who see it, the group with this key as expected.
-    pub(super) fn naming(&mut self, member: &Member, by: Witness, key: Option<&Arc<str>>) {
-        let (before, after) = say(&mut self.naming, member, by, key);
-        let (before, after) = (before.map(|said| said.key), after.map(|said| said.key));
+    /// An object names, for one of those who see it, the groups with these keys as expected.
+    pub(super) fn naming(&mut self, member: &Member, by: Witness, keys: Option<&Keys>) {
+        let (before, after) = say(&mut self.naming, member, by, keys);
+        let (before, after) = (before.map(|said| said.keys), after.map(|said| said.keys));
         if before != after {
-            after.iter().for_each(|key| self.expect(key, true));
-            before.iter().for_each(|key| self.expect(key, false));
+            after.iter().flatten().for_each(|key| self.expect(key, true));
+            before.iter().flatten().for_each(|key| self.expect(key, false));
         }
     }
 
@@ -299,10 +299,11 @@ fn say(
     said: &mut HashMap<Member, Vec<Said>>,
     member: &Member,
     by: Witness,
-    key: Option<&Arc<str>>,
+    keys: Option<&Keys>,
 ) -> (Option<Said>, Option<Said>) {
+    let keys = keys.filter(|keys| !keys.is_empty());
     let Some(all) = said.get_mut(member) else {
-        let after = key.map(|key| Said { by, key: key.clone() });
+        let after = keys.map(|keys| Said { by, keys: keys.clone() });
         if let Some(after) = &after {
             said.insert(member.clone(), vec![after.clone()]);
         }
@@ -310,9 +311,9 @@ fn say(
     };
     let before = all.first().cloned();
     all.retain(|said| said.by != by);
-    if let Some(key) = key {
+    if let Some(keys) = keys {
         let at = all.partition_point(|said| said.by < by);
-        all.insert(at, Said { by, key: key.clone() });
+        all.insert(at, Said { by, keys: keys.clone() });
     }
     let after = all.first().cloned();
     if after.is_none() {

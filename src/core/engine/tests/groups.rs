@@ -424,3 +424,33 @@ fn a_large_group_that_is_read_as_a_whole_waits_for_its_time() {
     assert_eq!(world.work(), ["resolved whole /x Compliant"]);
     assert_eq!(world.engine.next_group_deadline(), None);
 }
+
+#[test]
+fn an_object_may_belong_to_several_groups() {
+    use super::cluster::Cluster;
+    use serde_json::json;
+
+    let spec = "
+resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
+rules: [{name: unique, groupBy: object.spec.hosts, expression: objects.size() <= 1, message: taken}]
+";
+    let route = |name: &str, hosts: &[&str]| {
+        json!({"apiVersion": "example.io/v1", "kind": "Route", "metadata": {"namespace": "n", "name": name},
+               "spec": {"hosts": hosts}})
+    };
+    let mut cluster = Cluster::synced(spec, &["Route"]);
+    cluster.apply(&route("one", &["a", "b", "b"]));
+    assert_eq!(cluster.open(), NOTHING);
+    cluster.apply(&route("two", &["b", "c"]));
+    assert_eq!(cluster.open(), ["unique Group b: taken"]);
+    cluster.apply(&route("three", &["c", "a"]));
+    assert_eq!(cluster.open(), ["unique Group a: taken", "unique Group b: taken", "unique Group c: taken"]);
+    cluster.apply(&route("two", &["d"]));
+    assert_eq!(cluster.open(), ["unique Group a: taken"]);
+    cluster.apply(&route("one", &[]));
+    assert_eq!(cluster.open(), NOTHING);
+    let keys: Vec<String> = (0..65).map(|n| n.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    cluster.apply(&route("one", &keys));
+    assert_eq!(cluster.errors(), ["1 unique: Route n/one: groupBy: 65 keys, more than 64"]);
+}
