@@ -323,6 +323,53 @@ rules:
 }
 
 #[test]
+fn changes_are_judged_by_params_too() {
+    let spec = |more: &str| {
+        format!(
+            "
+resources: [{{name: routes, apiVersion: example.io/v1, kind: Route}}]
+params: {{apiVersion: v1, kind: ConfigMap, {more}}}
+rules:
+- name: step
+  'on': [Update]
+  expression: object.spec.backends - oldObject.spec.backends <= int(params.data.most)
+  messageExpression: \"'by more than ' + params.data.most\"
+"
+        )
+    };
+    let config = |name: &str, most: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+               "metadata": {"namespace": "n", "name": name, "labels": {"for": "routes"}}, "data": {"most": most}})
+    };
+    let grow = |cluster: &mut Cluster, backends: i64| {
+        let mut subject = route("one", "a");
+        subject["spec"] = json!({"backends": backends});
+        cluster.apply(&subject)
+    };
+    let kinds = ["Route", "ConfigMap"];
+    for (more, missing) in [
+        ("name: limits", None),
+        (
+            "labelSelector: {matchLabels: {for: routes}}, parameterNotFoundAction: Deny",
+            Some("there are no params"),
+        ),
+    ] {
+        let mut cluster = Cluster::synced(&spec(more), &kinds);
+        grow(&mut cluster, 1);
+        let without = grow(&mut cluster, 6);
+        assert_eq!(without.len(), usize::from(missing.is_some()), "{without:?}");
+        assert!(without.iter().all(|line| line.contains(missing.unwrap_or_default())), "{without:?}");
+        assert_eq!(cluster.errors(), NOTHING);
+        cluster.apply(&config("limits", "4"));
+        assert_eq!(grow(&mut cluster, 10), NOTHING);
+        assert_eq!(
+            grow(&mut cluster, 15),
+            ["occurred step Route n/one: by more than 4: spec.backends: 10 → 15 by an unknown manager"]
+        );
+    }
+}
+
+#[test]
 fn groups_are_judged_by_params_of_one_place() {
     let spec = "
 resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
