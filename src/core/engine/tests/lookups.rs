@@ -322,6 +322,52 @@ rules:
     assert_eq!(cluster.apply(&config("b", "5")), ["resolved few Route n/one Compliant"]);
 }
 
+/// The watch is of everything, because another policy has it so.
+#[test]
+fn params_are_found_among_thousands_of_objects_that_are_none() {
+    for which in ["name: zz", "labelSelector: {matchLabels: {for: routes}}"] {
+        let spec = format!(
+            "
+resources: [{{name: routes, apiVersion: example.io/v1, kind: Route}}]
+params: {{apiVersion: v1, kind: ConfigMap, {which}}}
+rules: [{{name: few, expression: object.spec.backends <= int(params.data.most), message: too many}}]
+"
+        );
+        let mut cluster = Cluster::synced(&spec, &["Route", "ConfigMap"]);
+        let config = |name: &str, labels: Json| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "n", "name": name, "labels": labels},
+                   "data": {"most": "4"}})
+        };
+        for n in 0..2_500 {
+            assert_eq!(cluster.apply(&config(&format!("c{n}"), json!({}))), NOTHING);
+        }
+        let mut subject = route("one", "a");
+        subject["spec"] = json!({"backends": 5});
+        assert_eq!(cluster.apply(&subject), NOTHING);
+        assert_eq!(
+            cluster.apply(&config("zz", json!({"for": "routes"}))),
+            ["opened few Route n/one: too many"]
+        );
+    }
+}
+
+#[test]
+fn params_of_what_lives_in_no_namespace_have_to_say_where_they_are() {
+    let spec = "
+resources: [{name: nodes, apiVersion: v1, kind: Node}]
+params: {apiVersion: v1, kind: ConfigMap, labelSelector: {}}
+rules: [{name: r, expression: params.data.most == '1'}]
+";
+    let mut cluster = Cluster::synced(spec, &["Node", "ConfigMap"]);
+    assert_eq!(
+        cluster.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}})),
+        NOTHING
+    );
+    let text =
+        "lookup `params`: their kind lives in namespaces and the object in none; write params.namespace";
+    assert_eq!(cluster.errors(), [format!("1 r: Node a: {text}")]);
+}
+
 #[test]
 fn changes_are_judged_by_params_too() {
     let spec = |more: &str| {
