@@ -97,6 +97,7 @@ const PURE: &[&str] = &[
     "offline/convert/bindings.rs",
     "offline/convert/kinds.rs",
     "offline/convert/mod.rs",
+    "offline/convert/params.rs",
     "offline/convert/refuse.rs",
     "offline/explain.rs",
     "offline/history.rs",

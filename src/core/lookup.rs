@@ -278,6 +278,10 @@ impl<'a> Joined<'a> {
                         let text = format!("it finds more than {MAX_FOUND} objects; look for fewer");
                         Found::failed(&lookup.name, &text)
                     }
+                    Answer::NoNamespace if self.policy.is_params(*place) => Found::failed(
+                        "params",
+                        "their kind lives in namespaces and the object in none; write params.namespace",
+                    ),
                     Answer::NoNamespace => Found::failed(
                         &lookup.name,
                         "its kind lives in namespaces and the object in none; write a namespaceExpression",

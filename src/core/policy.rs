@@ -77,6 +77,11 @@ impl CompiledPolicy {
         of_rules.chain(self.lookups_of_conditions()).collect()
     }
 
+    /// Whether the lookup at a place is the one that finds `params`.
+    pub fn is_params(&self, place: usize) -> bool {
+        self.params.is_some_and(|(params, _)| params == place)
+    }
+
     /// The lookups that match conditions take.
     pub fn lookups_of_conditions(&self) -> BTreeSet<usize> {
         let programs = self.match_conditions.iter().map(|condition| &condition.program);

@@ -8,7 +8,7 @@ use super::manifests::Manifests;
 use super::select::{Matcher, is_of_kind};
 use crate::core::finding::ObjectId;
 use crate::core::lookup::{Answer, MAX_FOUND, Query, Related, Wanted};
-use crate::core::policy::{CompiledPolicy, Target};
+use crate::core::policy::{CompiledPolicy, Role, Target};
 use crate::core::project::ProjectedObject;
 use crate::core::tree::Node;
 
@@ -89,14 +89,16 @@ pub struct Among<'i> {
 
 impl Related for Among<'_> {
     fn find(&self, selection: usize, query: &Query) -> Answer {
-        let Some(target) = self.policy.selections.get(selection).map(|selection| &selection.target) else {
+        let Some(selection) = self.policy.selections.get(selection) else {
             return Answer::NotKnown;
         };
+        let target = &selection.target;
+        let is_params = matches!(selection.role, Role::Lookup(place) if self.policy.is_params(place));
         if !self.index.is_served(target) {
             return Answer::NotServed;
         }
         if query.namespace.is_none()
-            && matches!(query.wanted, Wanted::Names(_))
+            && (is_params || matches!(query.wanted, Wanted::Names(_)))
             && self.index.is_namespaced(target)
         {
             return Answer::NoNamespace;

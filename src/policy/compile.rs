@@ -37,6 +37,7 @@ pub fn compile(key: PolicyKey, uid: Arc<str>, generation: i64, spec: &MonitorPol
         expressions: Vec::new(),
         scope: Scope::new(&Root::OF_OBJECT).explain(names::OF_OBJECT),
         params: Params::None,
+        many_params: false,
     };
     // One roomy stack serves the whole policy; without it each expression asks for one of its own.
     let compiled = cel::with_large_stack(|| compiler().policy(key.clone(), uid.clone(), generation, spec));
@@ -48,7 +49,14 @@ struct Compiler {
     expressions: Vec<Located>,
     scope: Scope,
     params: Params,
+    /// Whether there may be several.
+    many_params: bool,
 }
+
+/// Where `params` are among the lookups: first, so that all others may read them.
+const PARAMS_PLACE: usize = 0;
+const SEVERAL_PARAMS: &str = "params that labelSelector finds may be several, and this is asked once for an object; read \
+                              them in the expressions of rules, or find them by name";
 
 /// For whom the params of a policy are.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -319,6 +327,10 @@ impl Compiler {
 
     fn program(&mut self, field: String, part: Part, source: &str, want: Want) -> Option<Program> {
         match cel::compile(source, &self.scope, want) {
+            Ok(program) if self.asks_once(&field, &part) && self.several_params(&program) => {
+                self.problem(field, part.rule(), SEVERAL_PARAMS.to_owned());
+                None
+            }
             Ok(program) => {
                 self.expressions.push(Located { field, part, want, program: program.clone() });
                 Some(program)
@@ -328,6 +340,20 @@ impl Compiler {
                 None
             }
         }
+    }
+
+    /// Whether an expression is asked once for an object, and not with each of the params.
+    fn asks_once(&self, field: &str, part: &Part) -> bool {
+        match part {
+            Part::MatchCondition | Part::Lookup(_) | Part::Expected(..) => true,
+            Part::Rule(..) => field.ends_with(".groupBy"),
+            Part::Variable(_) | Part::Group(..) => false,
+        }
+    }
+
+    /// Whether a program reads params of which there may be several.
+    fn several_params(&self, program: &Program) -> bool {
+        self.many_params && program.lookups().contains(&PARAMS_PLACE)
     }
 
     fn unique<'a>(&mut self, field: &str, names: impl Iterator<Item = &'a str>) {

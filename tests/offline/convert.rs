@@ -117,11 +117,10 @@ fn what_has_no_counterpart_is_refused_with_place_and_reason() {
             "request.userInfo.username != ''",
             "reads request.userInfo: who asked is known at admission only",
         ),
-        ("variables.count <= 5", "params.x", "reads params: polywatch has no params yet"),
         (
-            "  failurePolicy: Fail",
-            "  paramKind: {apiVersion: v1, kind: ConfigMap}",
-            ":5:14: spec.paramKind: polywatch has no params yet",
+            "variables.count <= 5",
+            "params.x == 'y'",
+            "the policy has no params; say in spec.params what they are",
         ),
         (
             "apiGroups: [apps]",
@@ -156,11 +155,6 @@ fn what_has_no_counterpart_is_refused_with_place_and_reason() {
             "policyName: other",
             "this binds the policy other, which is not in these files",
         ),
-        (
-            "matchResources:",
-            "paramRef: {name: x, parameterNotFoundAction: Deny}\n  matchResources:",
-            "spec.paramRef: polywatch has no params yet",
-        ),
     ] {
         let ran = polywatch(&["convert", "-f", "-"], (VAP.to_owned() + BINDING).replace(from, to).as_bytes());
         assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{to}: {}", ran.err);
@@ -172,6 +166,95 @@ fn what_has_no_counterpart_is_refused_with_place_and_reason() {
     let ran = polywatch(&["convert", "-f", "-", "--kind", "gadgets.example.io=Gadget"], custom.as_bytes());
     assert_eq!(ran.code, 0, "{}", ran.err);
     assert!(ran.out.contains("kind: Gadget") && ran.out.contains("its severity is a guess"), "{}", ran.out);
+}
+
+/// The policy with params, as this binds it.
+fn with_params(reference: &str) -> String {
+    let policy = VAP
+        .replace("spec:\n", "spec:\n  paramKind: {apiVersion: v1, kind: ConfigMap}\n")
+        .replace("variables.count <= 5", "variables.count <= int(params.data.most)");
+    let binding = BINDING.replace("  matchResources:", &format!("  {reference}\n  matchResources:"));
+    policy + &binding
+}
+
+#[test]
+fn params_are_carried_over() {
+    for (reference, params) in [
+        (
+            "paramRef: {name: limits, parameterNotFoundAction: Allow}",
+            "  params:\n    apiVersion: v1\n    kind: ConfigMap\n    name: limits\n    parameterNotFoundAction: Allow\n",
+        ),
+        (
+            "paramRef: {selector: {matchLabels: {for: apps}}, namespace: platform, parameterNotFoundAction: Deny}",
+            "  params:\n    apiVersion: v1\n    kind: ConfigMap\n    labelSelector:\n      matchLabels:\n        for: apps\n    \
+             namespace: platform\n    parameterNotFoundAction: Deny\n",
+        ),
+    ] {
+        let ran = polywatch(&["convert", "-f", "-"], with_params(reference).as_bytes());
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(ran.out.contains(params), "{params} is not in {}", ran.out);
+        let lost = "# Not carried over: that nothing is asked where there are no params: the validations 2 do not read them";
+        assert!(ran.out.contains(lost), "{}", ran.out);
+    }
+    let deny = "paramRef: {name: limits, parameterNotFoundAction: Deny}";
+    let ignored = with_params(deny).replace("failurePolicy: Fail", "failurePolicy: Ignore");
+    let ran = polywatch(&["convert", "-f", "-"], ignored.as_bytes());
+    assert!(ran.out.contains("parameterNotFoundAction: Allow"), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("# Not carried over: parameterNotFoundAction Deny, which"), "{}", ran.out);
+}
+
+#[test]
+fn each_binding_has_params_of_its_own() {
+    let one = with_params("paramRef: {name: one, namespace: a, parameterNotFoundAction: Deny}");
+    let second = BINDING.replace("name: prod", "name: test").replace(
+        "  matchResources:",
+        "  paramRef: {name: two, namespace: b, parameterNotFoundAction: Deny}\n  matchResources:",
+    );
+    let ran = polywatch(&["convert", "-f", "-"], (one + &second).as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let [_, prod, test] = ran.out.split("---\n").collect::<Vec<_>>()[..] else {
+        panic!("two in {}", ran.out)
+    };
+    assert!(prod.contains("name: replicas-prod") && prod.contains("name: one\n    namespace: a\n"), "{prod}");
+    assert!(test.contains("name: replicas-test") && test.contains("name: two\n    namespace: b\n"), "{test}");
+}
+
+#[test]
+fn params_that_would_mean_something_else_are_refused() {
+    let reference = "paramRef: {name: limits, parameterNotFoundAction: Deny}";
+    let bound = with_params(reference);
+    for (text, told) in [
+        (
+            with_params("# no paramRef"),
+            ":5:14: spec.paramKind: its binding has no paramRef, so that params are null",
+        ),
+        (
+            bound.split("---").next().unwrap_or_default().to_owned(),
+            ":5:14: spec.paramKind: which objects the params are, is said by the paramRef of a binding",
+        ),
+        (
+            bound.replace("!object.spec.?paused.orValue(false)", "params.data.all == \"yes\""),
+            "spec.matchConditions[0].expression: reads params: where there are none, an admission policy asks nothing",
+        ),
+        (with_params("paramRef: {parameterNotFoundAction: Deny}"), "spec.params"),
+    ] {
+        let ran = polywatch(&["convert", "-f", "-"], text.as_bytes());
+        assert_eq!((ran.code, ran.out.as_str()), (2, ""), "{text}: {}", ran.err);
+        assert!(ran.err.contains(told), "{told:?} is not in {}", ran.err);
+    }
+    // What nobody reads changes nothing.
+    let unread = with_params("# no paramRef").replace("int(params.data.most)", "5");
+    let ran = polywatch(&["convert", "-f", "-"], unread.as_bytes());
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.contains("# Not carried over: paramKind, which no expression reads"), "{}", ran.out);
+    let unused =
+        (VAP.to_owned() + BINDING).replace("  matchResources:", &format!("  {reference}\n  matchResources:"));
+    let ran = polywatch(&["convert", "-f", "-"], unused.as_bytes());
+    assert!(
+        ran.out.contains("# Not carried over: paramRef of the binding; the policy has no paramKind"),
+        "{}",
+        ran.err
+    );
 }
 
 /// What the page shows is what comes out.

@@ -275,3 +275,35 @@ fn a_lookup_that_does_not_compile_is_refused_with_its_place() {
     let place = "policy.yaml:12:13: spec.lookups[1].labels[kubernetes.io/service-name]: lookups.service → ";
     assert!(ran.err.contains(place), "{}", ran.err);
 }
+
+/// The page of the docs: its first two blocks of YAML come to the findings that it shows, and all others compile.
+#[test]
+fn the_page_of_the_docs_is_true() {
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/lookups.md")).expect("the page");
+    let blocks = |language: &str| -> Vec<String> {
+        let begin = format!("```{language}\n");
+        let blocks = page.split(&begin).skip(1);
+        blocks.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
+    };
+    let yaml = blocks("yaml");
+    let ran = check("lookups-docs", &yaml[0], &[yaml[1].clone()]);
+    let said: Vec<String> =
+        verdicts(&ran.out).into_iter().filter(|line| !line.starts_with("Compliant")).collect();
+    assert_eq!(said.join("\n") + "\n", blocks("text")[0], "{}", ran.err);
+
+    for block in &yaml[2..] {
+        let mut spec =
+            "resources: [{name: all, apiVersion: shop.example.io/v1, kind: Route}]\n".to_owned() + block;
+        if !block.contains("rules:") {
+            spec.push_str("rules: [{name: r, expression: 'true'}]\n");
+        }
+        let spec = spec.replace('\n', "\n  ");
+        let policy = format!(
+            "apiVersion: polywatch.dev/v1alpha1\nkind: MonitorPolicy\nmetadata: {{name: p}}\nspec:\n  {spec}\n"
+        );
+        let ran = check("lookups-docs-parts", &policy, &[route("one", "a")]);
+        assert!(ran.code == 0, "{policy}{}{}", ran.out, ran.err);
+    }
+    assert_eq!(yaml.len(), 5);
+}

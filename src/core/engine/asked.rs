@@ -58,29 +58,36 @@ impl<'a> Asked<'a> {
 
     /// Judges the object by a rule on its state; none when there are no params to judge it by.
     pub(super) fn state(&mut self, rule: &CompiledRule, state: &Expression) -> Option<Verdict> {
+        self.by_params(rule, |asked| state.judge(&rule.name, &mut asked.bindings))
+    }
+
+    /// Judges the object as `judge` does, with each of the params if the rule reads them; none when there are none to
+    /// judge it by.
+    pub(super) fn by_params(
+        &mut self,
+        rule: &CompiledRule,
+        mut judge: impl FnMut(&mut Self) -> Verdict,
+    ) -> Option<Verdict> {
+        let mut once = |asked: &mut Self| match judge(asked) {
+            Verdict::Violation(violation) => Verdict::Violation(asked.with_chain(rule, violation)),
+            other => other,
+        };
         let params = self.policy.params.filter(|(place, _)| rule.links.contains(place));
-        let Some((place, otherwise)) = params else { return Some(self.once(rule, state)) };
+        let Some((place, otherwise)) = params else { return Some(once(self)) };
         // Not installed, or too many: whoever reads them says so.
-        let Some(found) = self.arena.found(place) else { return Some(self.once(rule, state)) };
+        let Some(found) = self.arena.found(place) else { return Some(once(self)) };
         let query = self.joined.queries.get(&place).cloned().flatten();
         let policy = self.policy;
         let missing = || params::missing(policy, place, query.as_ref());
         params::by_each(found, otherwise, self, missing, |asked, params| {
             asked.bindings.bind_lookup(place, Found::One(Some(params.root())));
             asked.bindings.forget_variables();
-            asked.once(rule, state)
+            once(asked)
         })
     }
 
-    fn once(&mut self, rule: &CompiledRule, state: &Expression) -> Verdict {
-        match state.judge(&rule.name, &mut self.bindings) {
-            Verdict::Violation(violation) => Verdict::Violation(self.with_chain(rule, violation)),
-            other => other,
-        }
-    }
-
     /// A violation with what was looked up on the way, in its words as well.
-    pub(super) fn with_chain(&mut self, rule: &CompiledRule, violation: Violation) -> Violation {
+    fn with_chain(&mut self, rule: &CompiledRule, violation: Violation) -> Violation {
         if rule.lookups.is_empty() {
             return violation;
         }

@@ -102,12 +102,11 @@ impl Engine {
                 (Admission::Judged, Some(_)) if !asked.knows(rule) => Verdict::Error(NOT_KNOWN.into()),
                 (Admission::Judged, Some(change)) => {
                     let schema = self.schemas.of(object.id());
-                    match change.judge(&mut asked.bindings, before, after, schema, now) {
-                        Verdict::Violation(violation) => {
-                            Verdict::Violation(asked.with_chain(rule, violation))
-                        }
-                        other => other,
-                    }
+                    let verdict = asked.by_params(rule, |asked| {
+                        change.judge(&mut asked.bindings, before, after, schema, now)
+                    });
+                    // Without params it is not judged, as if nothing had been asked of it.
+                    verdict.unwrap_or(Verdict::Compliant)
                 }
             };
             let uid = object.id().uid.clone();

@@ -84,9 +84,11 @@ impl Related for InWatches<'_> {
             Some(Source::Known { feeds, namespaced }) => (feeds, *namespaced),
         };
         let namespace = query.namespace.as_ref().filter(|_| namespaced);
-        if namespaced && namespace.is_none() && matches!(query.wanted, Wanted::Names(_)) {
+        let of_one_place = matches!(query.wanted, Wanted::Names(_)) || self.policy.is_params(place);
+        if namespaced && namespace.is_none() && of_one_place {
             return Answer::NoNamespace;
         }
+        let query = &narrowed(query, self.policy, selection);
         let mut found = Vec::new();
         for (id, plan) in feeds {
             let Some(watch) = self.watches.by_id.get(id) else { continue };
@@ -107,6 +109,18 @@ impl Related for InWatches<'_> {
             key(a).cmp(&key(b))
         });
         Answer::Objects(found)
+    }
+}
+
+/// A query for all that a selection by names leaves is one for these names: nothing else is looked at.
+fn narrowed(query: &Query, policy: &CompiledPolicy, selection: usize) -> Query {
+    let names = policy.selections.get(selection).map(|selection| &selection.target.names);
+    match (names, &query.wanted) {
+        (Some(names), Wanted::All) if !names.is_empty() => {
+            let names = names.iter().map(|name| name.as_str().into()).collect();
+            Query { namespace: query.namespace.clone(), wanted: Wanted::Names(names) }
+        }
+        _ => query.clone(),
     }
 }
 
@@ -139,13 +153,14 @@ fn find_in(
             }
         }
         Wanted::All => {
-            let from = namespace.map(|namespace| Cursor::before(Some(namespace.clone())));
-            let (objects, _) =
-                watch.objects.slice(from.as_ref(), from.is_some(), MAX_FOUND.saturating_mul(2));
-            for object in objects {
-                if !take(object) {
+            // Whoever takes may leave most of them.
+            let mut from = namespace.map(|namespace| Cursor::before(Some(namespace.clone())));
+            loop {
+                let (objects, next) = watch.objects.slice(from.as_ref(), namespace.is_some(), MAX_FOUND);
+                if !objects.into_iter().all(&mut take) || next.is_none() {
                     return;
                 }
+                from = next;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the binding of a ValidatingAdmissionPolicy adds: selectors, severity, the name.
 
 use k8s_openapi::api::admissionregistration::v1::{
-    MatchResources, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+    MatchResources, ParamRef, ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, LabelSelectorRequirement};
 
@@ -19,6 +19,8 @@ pub(super) struct Bound {
     actions: Vec<String>,
     /// What the binding selects of what the policy selects.
     pub(super) resources: MatchResources,
+    /// Which objects the binding says the params are.
+    pub(super) params: Option<ParamRef>,
     wrong: Vec<InputError>,
 }
 
@@ -38,9 +40,7 @@ pub(super) fn bound(
             let has = |rules: &Option<Vec<_>>| rules.as_ref().is_some_and(|rules| !rules.is_empty());
             let narrower =
                 "narrow the resourceRules of the policy instead; a MonitorPolicy has one list of them";
-            let params = "polywatch has no params yet; write their values into the expressions";
             let wrong = [
-                ("spec.paramRef", spec.param_ref.is_some(), params),
                 ("spec.matchResources.resourceRules", has(&resources.resource_rules), narrower),
                 (
                     "spec.matchResources.excludeResourceRules",
@@ -57,6 +57,7 @@ pub(super) fn bound(
                 binding: Some(binding),
                 actions: spec.validation_actions,
                 resources,
+                params: spec.param_ref,
                 wrong: wrong.collect(),
             }
         })
@@ -69,6 +70,7 @@ pub(super) fn bound(
             binding: None,
             actions: Vec::new(),
             resources,
+            params: None,
             wrong: Vec::new(),
         });
     }

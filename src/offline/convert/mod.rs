@@ -6,6 +6,7 @@
 
 mod bindings;
 mod kinds;
+mod params;
 mod refuse;
 
 use std::collections::BTreeMap;
@@ -124,6 +125,13 @@ fn one(
     let mut dropped = refuse::dropped(&spec);
     dropped.extend(bound.dropped());
     let resources = kinds::resources(item, &spec, bound, names, &mut dropped);
+    let params = match params::params(item, &spec, bound, &mut dropped) {
+        Ok(params) => params,
+        Err(more) => {
+            wrong.extend(more);
+            None
+        }
+    };
     let resources = match (wrong.is_empty(), resources) {
         (true, Ok(resources)) => resources,
         (_, Ok(_)) => return Err(wrong),
@@ -154,7 +162,7 @@ fn one(
             .flatten()
             .map(|variable| Variable { name: variable.name, expression: variable.expression })
             .collect(),
-        params: None,
+        params,
         lookups: Vec::new(),
         rules,
     };

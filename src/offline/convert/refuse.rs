@@ -12,7 +12,6 @@ const ADMISSION_ONLY: &[(&str, &str)] = &[
     ("request.userInfo", "who asked is known at admission only; there is no user in the state of an object"),
     ("request.options", "the options of a request are known at admission only"),
     ("request.dryRun", "whether a request was a dry run is known at admission only"),
-    ("params", "polywatch has no params yet; write their values into the expressions"),
 ];
 
 /// Every field that makes the policy one that can not be converted.
@@ -22,9 +21,6 @@ pub(super) fn refused(item: &Item, policy: &ValidatingAdmissionPolicy) -> Vec<In
     let mut refuse = |path: &str, text: &str| {
         wrong.push(item.error(item.tree.place_of(path), format!("{path}: {text}")));
     };
-    if spec.param_kind.is_some() {
-        refuse("spec.paramKind", "polywatch has no params yet; write their values into the expressions");
-    }
     let matched = spec.match_constraints.clone().unwrap_or_default();
     if matched.exclude_resource_rules.is_some_and(|rules| !rules.is_empty()) {
         let text = "a MonitorPolicy names what it watches and excludes namespaces only; narrow resourceRules";
@@ -81,7 +77,7 @@ fn expressions(spec: &ValidatingAdmissionPolicySpec) -> Vec<(String, String)> {
 }
 
 /// Whether an expression has this name, with its fields, other than in a text. Blanks around dots are heeded.
-fn reads(expression: &str, name: &str) -> bool {
+pub(super) fn reads(expression: &str, name: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     let code = without_texts(expression);
     code.match_indices(name).any(|(at, _)| {
@@ -147,20 +143,20 @@ mod tests {
             "true && authorizer.x",
             "'a' in request . userInfo.groups",
             "request.userInfo.username == 'x'",
-            "'it''s' == params.x",
-            "r'\\' == params.x",
-            "// params\nparams.x",
+            "'it''s' == authorizer.x",
+            "r'\\' == authorizer.x",
+            "// authorizer\nauthorizer.x",
         ] {
             assert!(ADMISSION_ONLY.iter().any(|(name, _)| reads(expression, name)), "{expression}");
         }
         for expression in [
-            "object.spec.params == 1",
+            "object.spec.authorizer == 1",
             "'authorizer' == object.x",
             "\"\"\"request.userInfo\"\"\" != ''",
-            "object.paramsOf",
-            "myparams",
-            "'a\\' params' != ''",
-            "1 == 1 // params",
+            "object.authorizerOf",
+            "myauthorizer",
+            "'a\\' authorizer' != ''",
+            "1 == 1 // authorizer",
             "request.operation == 'CREATE'",
         ] {
             assert!(!ADMISSION_ONLY.iter().any(|(name, _)| reads(expression, name)), "{expression}");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::circles::{Entry, Order};
-use super::{Compiler, Params, label_key_problem, label_matcher};
+use super::{Compiler, PARAMS_PLACE, Params, label_key_problem, label_matcher};
 use crate::api::MonitorPolicySpec;
 use crate::api::lookup::{self as api, ParameterNotFoundAction};
 use crate::core::cel::{self, Program, Type, Variable, Want};
@@ -60,6 +60,7 @@ impl Compiler {
             Some(_) => Params::Fixed,
             None => Params::OfNamespace,
         };
+        self.many_params = params.label_selector.is_some() && params.name.is_none();
         let problems = self.problems.len();
         // The definition of the resource refuses it as well.
         let wrong = match (&params.name, &params.label_selector) {
@@ -72,7 +73,7 @@ impl Compiler {
         }
         let selection = selections.len();
         let (target, invalid) = self.params_target(params);
-        selections.push(found_by(&format!("params/{}", params.kind), target, 0, invalid));
+        selections.push(found_by(&format!("params/{}", params.kind), target, PARAMS_PLACE, invalid));
         let place = match &params.namespace {
             Some(namespace) => Place::Namespace(namespace.as_str().into()),
             None => Place::OwnNamespace,
@@ -84,7 +85,7 @@ impl Compiler {
             ParameterNotFoundAction::Allow => NoParams::Skip,
             ParameterNotFoundAction::Deny => NoParams::Violate,
         };
-        joined.params = Some((0, otherwise));
+        joined.params = Some((PARAMS_PLACE, otherwise));
     }
 
     fn variable(&mut self, n: usize, spec: &MonitorPolicySpec, variables: &mut Vec<Variable>) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::{Assignment, Engine, Outcome, Reader, Route, at, named};
+use super::{Assignment, Engine, Outcome, Reader, Route, Terms, at, named};
 use crate::core::event::{ObjectEvent, ObjectKey, WatchId};
 use crate::core::finding::{PolicyKey, Transition};
 use crate::core::policy::CompiledPolicy;
@@ -72,6 +72,9 @@ impl Cluster {
                     Some(id) => {
                         let route: &mut Route = assignment.routes.entry(*id).or_default();
                         route.cluster_scoped = selection.target.kind == "Node";
+                        if !selection.target.is_everything() {
+                            route.terms.insert(reader.clone(), Terms { select: true, ..Terms::default() });
+                        }
                         route.readers.insert(reader);
                     }
                     None => drop(assignment.absent.insert(reader)),

@@ -356,6 +356,99 @@ rules:
     assert_eq!(cluster.apply(&config("b", "5")), ["resolved few Route n/one Compliant"]);
 }
 
+/// The watch is of everything, because another policy has it so.
+#[test]
+fn params_are_found_among_thousands_of_objects_that_are_none() {
+    for which in ["name: zz", "labelSelector: {matchLabels: {for: routes}}"] {
+        let spec = format!(
+            "
+resources: [{{name: routes, apiVersion: example.io/v1, kind: Route}}]
+params: {{apiVersion: v1, kind: ConfigMap, {which}}}
+rules: [{{name: few, expression: object.spec.backends <= int(params.data.most), message: too many}}]
+"
+        );
+        let mut cluster = Cluster::synced(&spec, &["Route", "ConfigMap"]);
+        let config = |name: &str, labels: Json| {
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "n", "name": name, "labels": labels},
+                   "data": {"most": "4"}})
+        };
+        for n in 0..2_500 {
+            assert_eq!(cluster.apply(&config(&format!("c{n}"), json!({}))), NOTHING);
+        }
+        let mut subject = route("one", "a");
+        subject["spec"] = json!({"backends": 5});
+        assert_eq!(cluster.apply(&subject), NOTHING);
+        assert_eq!(
+            cluster.apply(&config("zz", json!({"for": "routes"}))),
+            ["opened few Route n/one: too many"]
+        );
+    }
+}
+
+#[test]
+fn params_of_what_lives_in_no_namespace_have_to_say_where_they_are() {
+    let spec = "
+resources: [{name: nodes, apiVersion: v1, kind: Node}]
+params: {apiVersion: v1, kind: ConfigMap, labelSelector: {}}
+rules: [{name: r, expression: params.data.most == '1'}]
+";
+    let mut cluster = Cluster::synced(spec, &["Node", "ConfigMap"]);
+    assert_eq!(
+        cluster.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "a"}})),
+        NOTHING
+    );
+    let text =
+        "lookup `params`: their kind lives in namespaces and the object in none; write params.namespace";
+    assert_eq!(cluster.errors(), [format!("1 r: Node a: {text}")]);
+}
+
+#[test]
+fn changes_are_judged_by_params_too() {
+    let spec = |more: &str| {
+        format!(
+            "
+resources: [{{name: routes, apiVersion: example.io/v1, kind: Route}}]
+params: {{apiVersion: v1, kind: ConfigMap, {more}}}
+rules:
+- name: step
+  'on': [Update]
+  expression: object.spec.backends - oldObject.spec.backends <= int(params.data.most)
+  messageExpression: \"'by more than ' + params.data.most\"
+"
+        )
+    };
+    let config = |name: &str, most: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap",
+               "metadata": {"namespace": "n", "name": name, "labels": {"for": "routes"}}, "data": {"most": most}})
+    };
+    let grow = |cluster: &mut Cluster, backends: i64| {
+        let mut subject = route("one", "a");
+        subject["spec"] = json!({"backends": backends});
+        cluster.apply(&subject)
+    };
+    let kinds = ["Route", "ConfigMap"];
+    for (more, missing) in [
+        ("name: limits", None),
+        (
+            "labelSelector: {matchLabels: {for: routes}}, parameterNotFoundAction: Deny",
+            Some("there are no params"),
+        ),
+    ] {
+        let mut cluster = Cluster::synced(&spec(more), &kinds);
+        grow(&mut cluster, 1);
+        let without = grow(&mut cluster, 6);
+        assert_eq!(without.len(), usize::from(missing.is_some()), "{without:?}");
+        assert!(without.iter().all(|line| line.contains(missing.unwrap_or_default())), "{without:?}");
+        assert_eq!(cluster.errors(), NOTHING);
+        cluster.apply(&config("limits", "4"));
+        assert_eq!(grow(&mut cluster, 10), NOTHING);
+        assert_eq!(
+            grow(&mut cluster, 15),
+            ["occurred step Route n/one: by more than 4: spec.backends: 10 → 15 by an unknown manager"]
+        );
+    }
+}
+
 #[test]
 fn groups_are_judged_by_params_of_one_place() {
     let spec = "

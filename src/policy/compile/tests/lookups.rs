@@ -297,6 +297,42 @@ fn params_are_found_in_one_way() {
     );
 }
 
+/// Rules are judged with each of them; what is asked once would have to know which one is meant.
+#[test]
+fn params_that_may_be_several_are_read_in_rules_only() {
+    let spec = |params: &str, more: &str| {
+        format!(
+            "{POD}\nparams: {{apiVersion: v1, kind: ConfigMap, namespace: ns, {params}}}
+variables: [{{name: v, expression: params.data.x}}]\n{more}"
+        )
+    };
+    for (more, field) in [
+        (
+            format!("matchConditions: [{{name: c, expression: variables.v == 'x'}}]\n{RULE}"),
+            "spec.matchConditions[0].expression",
+        ),
+        (
+            format!(
+                "lookups: [{{name: s, apiVersion: v1, kind: Service, nameExpression: params.data.x}}]\n{RULE}"
+            ),
+            "spec.lookups[0].nameExpression",
+        ),
+        (
+            "rules: [{name: a, groupBy: params.data.x, expression: objects.size() > 0}]".to_owned(),
+            "spec.rules[0].groupBy",
+        ),
+    ] {
+        let told = problem(&spec("labelSelector: {}", &more));
+        assert!(
+            told.starts_with(&format!("{field}: params that labelSelector finds may be several")),
+            "{told}"
+        );
+        assert_eq!(self::told(&spec("name: x", &more)), [""; 0]);
+    }
+    let rules = "rules: [{name: a, expression: variables.v == 'x'}, {name: b, groupBy: object.kind, expression: params.data.x == group}]";
+    assert_eq!(told(&spec("labelSelector: {}", rules)), [""; 0]);
+}
+
 #[test]
 fn a_rule_on_groups_is_told_what_to_do_about_what_is_about_one_object() {
     let spec = |params: &str, rule: &str| {
