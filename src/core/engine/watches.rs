@@ -41,7 +41,7 @@ pub(super) struct Watched {
     pass: u32,
     /// The earliest generation of the projection among the objects of the list that is being read.
     listing: u32,
-    /// The same of the last complete list, and so of all objects.
+    /// The same of the last complete list and of what came since then, and so of all objects.
     pub(super) generation: u32,
     pub(super) synced: bool,
     /// Whether a list is being read: some of the objects are as it says, and others as they were before.
@@ -75,6 +75,10 @@ impl Watched {
     /// Keeps an object as it is now.
     pub(super) fn keep(&mut self, object: &ProjectedObject) -> Put {
         self.listing = self.listing.min(object.generation());
+        if !self.in_list {
+            // What came since the last list is of the objects, too.
+            self.generation = self.generation.min(object.generation());
+        }
         let put = self.objects.put(object, self.pass);
         let counted = |plan: &Plan| match &put {
             Put::New => false,

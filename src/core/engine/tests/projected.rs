@@ -252,3 +252,22 @@ proptest! {
         }
     }
 }
+
+/// A first list without any object says nothing of what is kept of those that come later.
+#[test]
+fn what_came_after_an_empty_list_lacks_what_is_kept_from_the_next_one_on() {
+    let projection = Projection::new(Shape::NONE, "example.io/v1", "Item");
+    let mut side = Side { world: World::default(), projection, kept: Some(Kept::new(Shape::NONE)) };
+    let policies = |generation, rules: &[usize]| {
+        BTreeMap::from([("p", named("p", "uid", generation, &spec(rules, false)))])
+    };
+    let (few, more) = (policies(1, &[8]), policies(2, &[8, 2]));
+    assert_eq!(side.assign(&few, &BTreeMap::new()), NOTHING);
+    assert_eq!(side.list(&BTreeMap::new()), NOTHING);
+    let state = State { level: 0, note: true, image: "bad", labels: vec![], manager: "eve", unread: 0 };
+    let object = side.decode(&state.json("i", 1));
+    side.world.event(ITEMS, ObjectEvent::Seen(object));
+    assert_eq!(side.world.work(), ["opened noted /0"]);
+    let objects = BTreeMap::from([(0, state.json("i", 1))]);
+    assert_eq!(side.assign(&more, &objects), ["opened images x/i"]);
+}
