@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use super::{Assignment, Engine, Outcome, Reader, Route, at, named};
+use super::{Assignment, Engine, Outcome, Reader, Route, Terms, at, named};
 use crate::core::event::{ObjectEvent, ObjectKey, WatchId};
 use crate::core::finding::{PolicyKey, Transition};
 use crate::core::policy::CompiledPolicy;
@@ -23,6 +23,8 @@ pub(super) struct Cluster {
     pub(super) now: Timestamp,
     /// Objects judged again in one go.
     pub(super) slice: usize,
+    /// Whether selections are applied to the objects of the watches.
+    pub(super) select: bool,
     ids: u64,
 }
 
@@ -37,6 +39,7 @@ impl Cluster {
             synced: BTreeSet::new(),
             now: at(1_000),
             slice: 3,
+            select: false,
             ids: 0,
         };
         kinds.iter().for_each(|kind| cluster.serve(kind));
@@ -72,6 +75,9 @@ impl Cluster {
                     Some(id) => {
                         let route: &mut Route = assignment.routes.entry(*id).or_default();
                         route.cluster_scoped = selection.target.kind == "Node";
+                        if self.select {
+                            route.terms.insert(reader.clone(), Terms { since: 0, select: true });
+                        }
                         route.readers.insert(reader);
                     }
                     None => drop(assignment.absent.insert(reader)),
