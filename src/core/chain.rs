@@ -53,7 +53,9 @@ impl Chain {
             let Some(query) = query(*place).filter(|_| *lookup.name != *PARAMS) else { continue };
             let found = arena.found(*place);
             let failed = match (found, &lookup.check) {
-                (None, _) => Some("the kind is not installed".to_owned()),
+                (None, _) if bindings.is_absent(*place) => Some("the kind is not installed".to_owned()),
+                // It could not be made, which is an error where it is read, and no link.
+                (None, _) => continue,
                 (Some(found), Some(check)) => match check.expression.evaluate_bool(bindings) {
                     // Of what does not exist nothing else can be wrong.
                     Ok(false) => Some(match missing(lookup, query, names(found)) {

@@ -222,6 +222,14 @@ impl Ledger {
         self.unconfirm(key, true);
     }
 
+    /// The object is there, and it is not known at present what to say of it: what waits does not go on until it is.
+    pub fn suspend(&mut self, key: &FindingKey) {
+        let waits = self.pending.get(key).is_some() || self.complies.contains_key(key);
+        if waits && self.unconfirmed.insert(key.clone()) {
+            self.schedule(key);
+        }
+    }
+
     fn unconfirm(&mut self, key: &FindingKey, schedule: bool) {
         // Most of the time there is nothing, and looking is not for free.
         if !self.unconfirmed.is_empty() && self.unconfirmed.remove(key) && schedule {
@@ -327,6 +335,11 @@ impl Ledger {
         let last = self.last_error.get(rule).and_then(|key| self.errors.get(key));
         let any = || self.errors.iter().find(|(key, _)| &*key.rule == rule);
         (count, last.or_else(|| any().map(|(_, text)| text)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn all_errors(&self) -> BTreeMap<FindingKey, String> {
+        self.errors.iter().map(|(key, text)| (key.clone(), text.to_string())).collect()
     }
 
     /// Whether errors came, went or changed since the last call: no transition tells of them.

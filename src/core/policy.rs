@@ -65,12 +65,14 @@ impl CompiledPolicy {
         conditions.chain(variables).chain(lookups).chain(rules)
     }
 
-    /// The lookups that judging an object of the selection at `index` takes.
+    /// The lookups that it takes to judge an object of the selection at `index`, or to tell which group it names.
     pub fn lookups_for(&self, index: usize) -> BTreeSet<usize> {
-        if self.lookups.is_empty() {
+        // What is only found is not judged, whatever the match conditions look up.
+        let is_judged = self.selections.get(index).is_some_and(Selection::is_judged);
+        if self.lookups.is_empty() || !is_judged {
             return BTreeSet::new();
         }
-        let rules = self.rules.iter().filter(|rule| rule.judges(index));
+        let rules = self.rules.iter().filter(|rule| rule.concerns(index));
         let of_groups = rules.clone().filter(|rule| rule.as_group().is_some_and(Group::reads_params));
         let of_groups = of_groups.flat_map(|_| self.params.map(|(place, _)| place));
         let of_rules = rules.flat_map(|rule| rule.lookups.iter().copied()).chain(of_groups);

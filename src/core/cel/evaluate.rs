@@ -140,6 +140,11 @@ impl<'a> Bindings<'a> {
         self.lookups[place] = found;
     }
 
+    /// Whether a lookup was made of a kind that is not installed.
+    pub fn is_absent(&self, place: usize) -> bool {
+        matches!(self.lookups.get(place), Some(Found::NotServed(_)))
+    }
+
     /// Has variables evaluated anew when they are read again.
     pub fn forget_variables(&mut self) {
         self.variables.fill(None);

@@ -7,9 +7,11 @@ use jiff::Timestamp;
 
 use super::judge::Case;
 use super::plan::Plan;
+use super::watches::Watched;
 use super::{Engine, Outcome, Reader};
 use crate::core::event::WatchId;
 use crate::core::finding::PolicyKey;
+use crate::core::policy::Role;
 use crate::core::rules::CompiledRule;
 use crate::core::store::Cursor;
 
@@ -82,13 +84,16 @@ impl Engine {
         let first = namespace.is_some().then(|| Cursor::before(namespace));
         let from = work.from.as_ref().or(first.as_ref());
         let watch = self.watches.by_id.get(&work.watch);
-        let (objects, next) =
-            watch.map(|w| w.objects.slice(from, first.is_some(), limit)).unwrap_or_default();
         let plans = watch.map(|watch| watch.plans.clone()).unwrap_or_default();
-        if let Some(plan) = plans.iter().find(|plan| plan.reader == work.reader) {
-            for object in &objects {
-                self.judge(plan, work.watch, Case::Again, object, now, &mut out);
-            }
+        // What others are judged by is not judged itself.
+        let is_judged = |plan: &&Plan| plan.reader == work.reader && plan.role == Role::Judged;
+        let plan = plans.iter().find(is_judged);
+        let objects = |watch: &Watched| watch.objects.slice(from, first.is_some(), limit);
+        let (objects, next) = watch.filter(|_| plan.is_some()).map(objects).unwrap_or_default();
+        for (plan, object) in
+            plan.into_iter().flat_map(|plan| objects.iter().map(move |object| (plan, object)))
+        {
+            self.judge(plan, work.watch, Case::Again, object, now, &mut out);
         }
         match next {
             // Back of the queue: one large watch does not keep others waiting.

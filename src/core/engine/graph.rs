@@ -173,7 +173,8 @@ fn dependents(tracked: &Tracked, object: &ProjectedObject) -> Vec<(usize, Arc<Su
         let lookup = policy.lookups.get(place)?.as_ref()?;
         let target = &policy.selections.get(lookup.selection)?.target;
         let of_version = target.version.as_deref().is_none_or(|wanted| wanted == version);
-        Some(target.group == group && target.kind == *id.kind && of_version)
+        let of_kind = target.group == group && target.kind == *id.kind && of_version;
+        Some(of_kind && target.selects(object))
     };
     let places = (0..policy.lookups.len()).filter(|place| finds(*place) == Some(true));
     places

@@ -256,6 +256,7 @@ impl Engine {
                 read += effort.max(1);
                 let judged = judge(&rule.name, asked, &key, state, params.as_ref(), &self.watches, now);
                 if matches!(judged, Judged::NotKnown) {
+                    // It is queued again when the params are known.
                     groups.put_off(&key);
                     continue;
                 }
@@ -361,12 +362,14 @@ pub(super) fn review(policy: &PolicyKey, tracked: &mut Tracked, watches: &Watche
         return;
     }
     let listing = |id| watches.by_id.get(id).is_some_and(|watch| watch.in_list);
-    groups.held = feeds.values().flatten().any(listing);
+    let held = feeds.values().flatten().any(listing);
+    groups.held = held;
     for (n, groups) in &mut groups.rules {
         let Some(rule) = compiled.rules.get(*n) else { continue };
         let mut concerned = compiled.selections.iter().enumerate().filter(|(at, _)| rule.concerns(*at));
         let complete = concerned.all(|(_, selection)| settled.contains(&selection.name));
-        if complete && !groups.complete {
+        // Within a list a group may be missing that never was.
+        if complete && !held && !groups.reviewed {
             let known = |key: &FindingKey| {
                 key.rule != rule.name || key.group().is_none_or(|group| groups.contains(group))
             };
@@ -374,6 +377,7 @@ pub(super) fn review(policy: &PolicyKey, tracked: &mut Tracked, watches: &Watche
             stale.sort_by(|a, b| a.finding().key.cmp(&b.finding().key));
             out.extend(stale.into_iter().map(|transition| (policy.clone(), transition)));
         }
+        groups.reviewed = complete && (groups.reviewed || !held);
         groups.set_complete(complete);
     }
 }

@@ -229,8 +229,10 @@ impl Engine {
             }
             let verdict = match (&rule.kind, admission) {
                 // What was found before stays until the rule can be judged again.
-                (None | Some(RuleKind::Change(_) | RuleKind::Group(_)), _) | (_, Admission::NotKnown) => {
-                    DriftVerdict::Wait
+                (None | Some(RuleKind::Change(_) | RuleKind::Group(_)), _) => DriftVerdict::Wait,
+                (_, Admission::NotKnown) => {
+                    ledger.suspend(&key);
+                    return;
                 }
                 (_, Admission::Skipped(_)) => {
                     let skipped = ledger.forget(&key, Resolution::NotSelected);

@@ -176,6 +176,12 @@ impl Engine {
         after: Option<&ProjectedObject>,
         comparison: Option<&Comparison<'_>>,
     ) {
+        // A watch may be of more than the lookup finds.
+        let selected = |object: &&ProjectedObject| plan.selects(object);
+        let (before, after) = (before.filter(selected), after.filter(selected));
+        if before.is_none() && after.is_none() {
+            return;
+        }
         let Some(tracked) = self.policies.get_mut(&plan.reader.policy) else { return };
         let for_groups =
             !tracked.groups.is_empty() && tracked.policy.params.is_some_and(|(params, _)| params == place);
@@ -257,7 +263,9 @@ impl Engine {
                 tracked.groups.queue_all();
             }
             for (index, selection) in tracked.policy.selections.iter().enumerate() {
-                if selection.is_judged() && !tracked.policy.lookups_for(index).is_disjoint(&changed) {
+                // Of a kind that is not installed no object waits for what is looked up.
+                let is_there = selection.is_judged() && !tracked.absent.contains(&selection.name);
+                if is_there && !tracked.policy.lookups_for(index).is_disjoint(&changed) {
                     tracked.settled.remove(&selection.name);
                     let reader = Reader { policy: key.clone(), selection: selection.name.clone() };
                     let feeds = tracked.feeds.get(&selection.name).into_iter().flatten();

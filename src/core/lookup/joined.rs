@@ -62,9 +62,9 @@ impl<'a> Joined<'a> {
                 self.unknown.insert(*place);
                 continue;
             }
-            let query = query(lookup, self.namespace.as_ref(), bindings);
+            let mut query = query(lookup, self.namespace.as_ref(), bindings);
             let found = match &query {
-                Ok(Some(query)) => match self.related.find(lookup.selection, query) {
+                Ok(Some(wanted)) => match self.related.find(lookup.selection, wanted) {
                     Answer::NotKnown => {
                         self.unknown.insert(*place);
                         continue;
@@ -81,10 +81,12 @@ impl<'a> Joined<'a> {
                         "params",
                         "their kind lives in namespaces and the object in none; write params.namespace",
                     ),
-                    Answer::NoNamespace => Found::failed(
-                        &lookup.name,
-                        "its kind lives in namespaces and the object in none; write a namespaceExpression",
-                    ),
+                    Answer::NoNamespace => {
+                        // Whatever is there, it finds nothing, and depends on nothing.
+                        query = Ok(None);
+                        let text = "its kind lives in namespaces and the object in none; write a namespaceExpression";
+                        Found::failed(&lookup.name, text)
+                    }
                     Answer::Objects(objects) => {
                         let cell = self.arena.0.get(*place);
                         let objects = cell.map(|cell| cell.get_or_init(|| objects).as_slice());

@@ -85,6 +85,8 @@ pub(in crate::core::engine) struct RuleGroups {
     queue: VecDeque<Arc<str>>,
     /// Whether all objects are known, so that groups may be judged.
     pub(super) complete: bool,
+    /// Whether what was open of groups that are not there was resolved, since all objects are known.
+    pub(super) reviewed: bool,
     /// Whether there are groups that were never judged, so that what is not open is not known to be well.
     fresh: bool,
     /// See [`Group::aggregates`].
@@ -106,6 +108,7 @@ impl RuleGroups {
             naming: HashMap::new(),
             queue: VecDeque::new(),
             complete: false,
+            reviewed: false,
             fresh: true,
             aggregates: rule.aggregates().cloned(),
         };
@@ -257,13 +260,6 @@ impl RuleGroups {
         }
     }
 
-    /// It cannot be judged yet; whoever changes that queues it again.
-    pub(super) fn put_off(&mut self, key: &str) {
-        if let Some(group) = self.groups.get_mut(key) {
-            group.due = Due::No;
-        }
-    }
-
     /// A group, when it is one that waits for its time.
     pub(super) fn waiting(&self, key: &str) -> Option<&State> {
         self.groups.get(key).filter(|group| group.due == Due::Waiting)
@@ -274,6 +270,14 @@ impl RuleGroups {
         if let Some(group) = self.groups.get_mut(key) {
             group.due = Due::Released;
             self.queue.push_back(key.clone());
+        }
+    }
+
+    /// It cannot be judged yet, and is not judged before it is queued again.
+    pub(super) fn put_off(&mut self, key: &str) {
+        self.fresh = true;
+        if let Some(group) = self.groups.get_mut(key) {
+            group.due = Due::No;
         }
     }
 

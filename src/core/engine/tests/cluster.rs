@@ -23,6 +23,8 @@ pub(super) struct Cluster {
     pub(super) now: Timestamp,
     /// Objects judged again in one go.
     pub(super) slice: usize,
+    /// Whether selections are applied to the objects of the watches.
+    pub(super) select: bool,
     ids: u64,
 }
 
@@ -37,6 +39,7 @@ impl Cluster {
             synced: BTreeSet::new(),
             now: at(1_000),
             slice: 3,
+            select: false,
             ids: 0,
         };
         kinds.iter().for_each(|kind| cluster.serve(kind));
@@ -72,8 +75,8 @@ impl Cluster {
                     Some(id) => {
                         let route: &mut Route = assignment.routes.entry(*id).or_default();
                         route.cluster_scoped = selection.target.kind == "Node";
-                        if !selection.target.is_everything() {
-                            route.terms.insert(reader.clone(), Terms { select: true, ..Terms::default() });
+                        if self.select || !selection.target.is_everything() {
+                            route.terms.insert(reader.clone(), Terms { since: 0, select: true });
                         }
                         route.readers.insert(reader);
                     }

@@ -205,6 +205,27 @@ fn objects_of_another_selection_name_expected_groups() {
 }
 
 #[test]
+fn within_a_list_no_group_of_an_earlier_process_is_taken_for_gone() {
+    let few = NAMED.replace("objects.size() > 0", "objects.size() > 5");
+    let policy = named("p", "uid-1", 1, &few);
+    let mut before = World::default();
+    before.take(with_two_feeds(&policy, ITEMS, WANTED));
+    after(&mut before, |w| w.list(&[item("shop/a")]));
+    assert_eq!(after(&mut before, |w| w.list_of(WANTED, &[])), ["opened some /shop"]);
+    let findings: Vec<Finding> = before.open().iter().map(|finding| (**finding).clone()).collect();
+    let mut world = World { told: before.told.clone(), ..World::default() };
+    world.engine.restore(PolicyKey("p".into()), "uid-1".into(), findings);
+    assert_eq!(after(&mut world, |w| w.take(with_two_feeds(&policy, ITEMS, WANTED))), NOTHING);
+    assert_eq!(after(&mut world, |w| w.list(&[])), NOTHING, "nothing is said before all is known");
+    // It comes back with the list that is being read when the other one is complete.
+    assert_eq!(after(&mut world, |w| w.event(ITEMS, ObjectEvent::Relisting)), NOTHING);
+    assert_eq!(after(&mut world, |w| w.list_of(WANTED, &[])), NOTHING);
+    assert_eq!(after(&mut world, |w| w.seen(&item("shop/a"))), NOTHING);
+    assert_eq!(after(&mut world, |w| w.event(ITEMS, ObjectEvent::Synced)), NOTHING);
+    assert_eq!(world.report().open(), 1);
+}
+
+#[test]
 fn an_object_that_two_selections_select_counts_once() {
     let spec = "
 resources:

@@ -535,3 +535,120 @@ rules:
     assert_eq!(cluster.apply(&subject), ["changed found Route n/one: there [Service a: serves nobody]"]);
     assert_eq!(cluster.apply(&slice("a-1", "a", true)), ["changed found Route n/one: there [Service a]"]);
 }
+
+#[test]
+fn what_names_groups_waits_for_what_it_looks_up() {
+    let spec = "
+resources:
+- {name: routes, apiVersion: example.io/v1, kind: Route}
+- {name: services, apiVersion: v1, kind: Service}
+lookups:
+- {name: slices, apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, labels: {kubernetes.io/service-name: object.metadata.name}}
+rules:
+- name: routed
+  resources: [routes]
+  groupBy: object.spec.service
+  groups: {resource: services, expression: 'lookups.slices.size() > 0 ? object.metadata.name : null'}
+  expression: objects.size() > 0
+";
+    let mut cluster = Cluster::of(spec, &KINDS);
+    cluster.apply(&service("a"));
+    cluster.apply(&slice("a-1", "a", true));
+    cluster.list("Route");
+    assert_eq!(cluster.list("Service"), NOTHING);
+    assert!(!cluster.is_settled());
+    assert_eq!(cluster.list("EndpointSlice"), ["opened routed Group a: rule routed is not satisfied"]);
+}
+
+#[test]
+fn what_conditions_look_up_is_needed_for_what_is_judged_and_for_nothing_else() {
+    let spec = "
+resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
+matchConditions: [{name: served, expression: lookups.service != null}]
+lookups:
+- {name: service, apiVersion: v1, kind: Service, nameExpression: object.spec.service}
+- {name: slices, apiVersion: discovery.k8s.io/v1, kind: EndpointSlice}
+rules:
+- {name: some, expression: lookups.slices.size() > 0}
+";
+    let mut cluster = Cluster::of(spec, &KINDS);
+    for kind in ["EndpointSlice", "Route", "Service"] {
+        cluster.list(kind);
+    }
+    assert!(cluster.is_settled(), "whatever is listed last");
+}
+
+#[test]
+fn what_waits_does_not_open_while_it_is_not_known_what_is_looked_up() {
+    let spec = "
+resources: [{name: routes, apiVersion: example.io/v1, kind: Route}]
+lookups: [{name: service, apiVersion: v1, kind: Service, nameExpression: object.spec.service}]
+rules:
+- {name: served, expression: lookups.service != null, for: 1m}
+";
+    let mut cluster = Cluster::synced(spec, &["Route", "Service"]);
+    cluster.apply(&route("one", "a"));
+    let policy = cluster.policies.keys().next().expect("a policy").clone();
+    let pending = cluster.engine.pending(&policy).iter().map(|finding| (**finding).clone()).collect();
+    cluster.objects.get_mut("Service").expect("a kind").clear();
+    cluster.engine = crate::core::engine::Engine::default();
+    cluster.engine.restore_pending(policy, "uid-p".into(), pending);
+    cluster.assign();
+    cluster.list("Route");
+    cluster.now = super::at(2_000);
+    cluster.engine.tick(cluster.now);
+    assert!(!cluster.engine.has_work(), "it may be served by now");
+    let made = crate::core::project::testing::object(&service("a").to_string());
+    cluster.objects.get_mut("Service").expect("a kind").insert(made.key(), made);
+    assert_eq!(cluster.list("Service"), NOTHING);
+    assert!(cluster.is_settled());
+}
+
+#[test]
+fn groups_of_a_kind_that_is_not_installed_are_judged_when_the_params_are_known() {
+    let spec = "
+resources: [{name: limits, apiVersion: example.io/v1, kind: Limit}]
+params: {apiVersion: v1, kind: ConfigMap, name: limits, namespace: 'n'}
+rules:
+- {name: enough, groupBy: object.metadata.name, groups: {values: [a]}, expression: objects.size() >= int(params.data.least)}
+";
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "n", "name": "limits"},
+                        "data": {"least": "1"}});
+    let mut cluster = Cluster::of(spec, &["ConfigMap"]);
+    assert_eq!(cluster.apply(&config), NOTHING);
+    assert!(!cluster.is_settled());
+    assert_eq!(cluster.list("ConfigMap"), ["opened enough Group a: rule enough is not satisfied"]);
+    assert!(cluster.is_settled());
+}
+
+#[test]
+fn params_that_are_not_meant_and_lookups_that_cannot_be_made_are_no_part_of_a_graph() {
+    let spec = "
+resources: [{name: nodes, apiVersion: v1, kind: Node}]
+params: {apiVersion: v1, kind: ConfigMap, labelSelector: {matchLabels: {for: nodes}}, namespace: 'n'}
+lookups: [{name: service, apiVersion: v1, kind: Service, nameExpression: \"'a'\"}]
+rules:
+- {name: named, expression: params.data.name == object.metadata.name}
+- {name: served, expression: lookups.service != null}
+";
+    let config = |name: &str, purpose: &str| {
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "data": {"name": "n1"},
+               "metadata": {"namespace": "n", "name": name, "labels": {"for": purpose}}})
+    };
+    let mut cluster = Cluster::synced(spec, &["Node", "ConfigMap", "Service"]);
+    cluster.select = true;
+    cluster.assign();
+    cluster.apply(&json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "n1"}}));
+    cluster.apply(&config("meant", "nodes"));
+    cluster.apply(&service("a"));
+    let judged = cluster.engine.judged();
+    cluster.apply(&config("other", "routes"));
+    assert_eq!(cluster.engine.judged(), judged, "nor is anything judged again for them");
+    let edges = |object: &str| {
+        cluster.engine.graph(&object.parse().expect("an object")).map(|graph| graph.edges.len())
+    };
+    assert_eq!(edges("ConfigMap/n/meant"), Some(1));
+    assert_eq!(edges("ConfigMap/n/other"), Some(0));
+    assert_eq!(edges("Service/n/a"), Some(0));
+    assert_eq!(edges("Node/n1"), Some(1));
+}

@@ -6,6 +6,7 @@ mod cluster;
 mod drift;
 mod findings;
 mod groups;
+mod joined;
 mod lists;
 mod lookups;
 mod namespaces;
