@@ -85,9 +85,9 @@ fn finds(selection: &Selection, query: &Query, object: &ProjectedObject) -> bool
     let wanted = match &query.wanted {
         Wanted::All => true,
         Wanted::Names(names) => names.iter().any(|name| *name == object.id().name),
-        Wanted::Labels(labels) => labels
-            .iter()
-            .all(|(key, values)| label(key).is_some_and(|own| values.iter().any(|value| *value == own))),
+        Wanted::Labels(labels) => {
+            labels.iter().all(|(key, values)| label(key).is_some_and(|own| values.contains(&own)))
+        }
     };
     let here = query.namespace.is_none() || query.namespace == object.id().namespace;
     let named = target.names.is_empty() || target.names.contains(&*object.id().name);
