@@ -45,8 +45,8 @@ impl ByLabel {
         }
     }
 
-    /// The objects that have a label, of one namespace or of all, in order; at most one more than lookups may find
-    /// for each of `labels`, of which the one that fewest objects have is taken.
+    /// Objects among which all are that have each of `labels`, of one namespace or of all: those that have the one of
+    /// them that fewest have; all, when none of them is kept track of.
     pub(super) fn candidates(
         &mut self,
         store: &Store,

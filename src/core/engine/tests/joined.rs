@@ -24,6 +24,8 @@ use crate::core::finding::PolicyKey;
 use crate::core::project::ProjectedObject;
 
 const SEEDS: std::ops::Range<u64> = 0..20;
+/// Events of one history.
+const EVENTS: usize = 2_000;
 /// Policies at once.
 const POLICIES: usize = 3;
 
@@ -61,7 +63,7 @@ fn what_is_said_is_what_judging_all_anew_says_after_every_event() {
         history.slice = Some([1, 3, 64][seed as usize % 3]);
         let all: BTreeSet<PolicyKey> = history.policies.keys().cloned().collect();
         let mut model = Model::default();
-        for n in 0..400 {
+        for n in 0..EVENTS {
             let mut step = maker.next(&policies, history.now);
             if maker.random.u32(0..150) == 0 {
                 step = Step::Restart;
@@ -121,10 +123,10 @@ fn the_graph_of_an_object_is_what_walking_over_all_queries_gives() {
         let mut maker = Maker::new(1_000 + seed);
         let policies = maker.policies(POLICIES + 1);
         let mut history = History::new(&policies);
-        for n in 0..300 {
+        for n in 0..EVENTS {
             let step = maker.next(&policies, history.now);
             history.take(step);
-            if n % 25 > 0 {
+            if n % 100 > 0 {
                 continue;
             }
             history.catch_up();
@@ -179,13 +181,13 @@ fn a_restart_at_any_moment_comes_to_the_same() {
     for seed in SEEDS {
         let mut maker = Maker::new(2_000 + seed);
         let policies = maker.policies(POLICIES + 1);
-        let steps = written(&mut maker, &policies, 400);
+        let steps = written(&mut maker, &policies, EVENTS);
         let mut plain = History::new(&policies);
         steps.iter().cloned().for_each(|step| plain.happen(step));
         let mut restarted = History::new(&policies);
         for (n, step) in steps.iter().enumerate() {
             restarted.take(step.clone());
-            if n > 300 && maker.random.u32(0..30) == 0 {
+            if n > 100 && maker.random.u32(0..100) == 0 {
                 restarted.take(Step::Restart);
                 let mut kinds = KINDS.map(|(kind, _)| kind);
                 maker.random.shuffle(&mut kinds);
@@ -205,7 +207,7 @@ fn judging_in_slices_comes_to_the_same() {
     for seed in SEEDS {
         let mut maker = Maker::new(3_000 + seed);
         let policies = maker.policies(POLICIES + 1);
-        let steps = written(&mut maker, &policies, 300);
+        let steps = written(&mut maker, &policies, EVENTS / 2);
         let mut plain = History::new(&policies);
         steps.iter().cloned().for_each(|step| plain.happen(step));
         let plain = at_rest(&mut plain);
@@ -258,7 +260,7 @@ fn the_order_in_which_things_are_told_does_not_matter() {
             .map(|(kind, _)| {
                 let mut listed = BTreeMap::new();
                 let mut events = VecDeque::new();
-                for n in 0..30 {
+                for n in 0..EVENTS / KINDS.len() {
                     let Step::Put(_, object) = maker.put(kind, at(1_200)) else { continue };
                     match n < 8 {
                         true => drop(listed.insert(object.key(), object)),
