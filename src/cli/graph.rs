@@ -25,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Prints what depends on an object, through the lookups of policies, and what it depends on.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Without --from: what policies make of manifests. With --from: what a running operator knows, which has to be started
-with --debug-listen; kubectl port-forward reaches it.
+Without --from: what policies make of manifests. With --from: what a running operator knows,
+which has to be started with --debug-listen; kubectl port-forward reaches it.
 
 Exit code: 0, 1 when no policy looks at the object, 2 when an input can not be read.
 

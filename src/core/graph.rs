@@ -64,7 +64,7 @@ pub struct Edge {
     pub judged: String,
     /// The rules that read the lookup.
     pub rules: Vec<String>,
-    /// Those of them that the judged object does not satisfy at present.
+    /// Those of them that the judged object does not satisfy at present, for long enough or not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub violated: Vec<String>,
 }

@@ -142,7 +142,7 @@ impl Engine {
             let violated = reads.iter().filter(|rule| {
                 let selection = policy.selections[subject.selection].name.clone();
                 let key = FindingKey { rule: rule.name.clone(), selection, uid: judged.id().uid.clone() };
-                tracked.ledger.get(&key).is_some()
+                tracked.ledger.standing(&key).is_some()
             });
             let violated: Vec<String> = violated.map(|rule| rule.name.to_string()).collect();
             let to: Vec<String> = vertices.into_iter().map(|vertex| drawn.vertex(vertex)).collect();
