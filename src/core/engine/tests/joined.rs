@@ -21,7 +21,8 @@ use self::walk::{Walk, drawn};
 use super::at;
 use crate::core::event::{ObjectEvent, ObjectKey};
 use crate::core::finding::PolicyKey;
-use crate::core::project::ProjectedObject;
+use crate::core::needs::identity;
+use crate::core::project::{ProjectedObject, Projection, Shape};
 
 const SEEDS: std::ops::Range<u64> = 0..20;
 /// Events of one history.
@@ -303,5 +304,49 @@ fn the_order_in_which_things_are_told_does_not_matter() {
             let first = first.get_or_insert_with(|| said.clone());
             assert_eq!(said, *first, "in one order and in another; seed {seed}");
         }
+    }
+}
+
+/// Of each kind, what the policies need in whichever form.
+fn needed(policies: &[usize]) -> BTreeMap<&'static str, Projection> {
+    let mut shapes: BTreeMap<&'static str, Shape> =
+        KINDS.iter().map(|(kind, _)| (*kind, identity().into())).collect();
+    let forms = policies.iter().flat_map(|n| (0..2).map(|form| policies::compiled(*n, form)));
+    for policy in forms {
+        for (index, selection) in policy.selections.iter().enumerate() {
+            let shape = shapes.get_mut(selection.target.kind.as_str()).expect("a kind");
+            shape.add(&policy.needs(index, true));
+        }
+        let namespaces = shapes.get_mut("Namespace").expect("a kind");
+        namespaces.paths.add(&policy.needs_of_namespaces());
+    }
+    let versions: BTreeMap<&str, &str> = KINDS.into();
+    shapes.into_iter().map(|(kind, shape)| (kind, Projection::new(shape, versions[kind], kind))).collect()
+}
+
+#[test]
+fn what_is_kept_decides_as_whole_objects_do() {
+    for seed in SEEDS {
+        let mut maker = Maker::new(5_000 + seed);
+        let policies = maker.policies(POLICIES + 1);
+        let steps = written(&mut maker, &policies, EVENTS / 2);
+        let needed = needed(&policies);
+        let (mut whole, mut part) = (History::new(&policies), History::new(&policies));
+        let mut left_out = 0;
+        for step in steps {
+            let kept = match &step {
+                Step::Put(kind, object) => {
+                    let json = serde_json::to_value(object.root()).expect("JSON");
+                    let kept = needed[kind].decode(&json).expect("an object");
+                    left_out += usize::from(kept.root() != object.root());
+                    Step::Put(kind, Arc::new(kept))
+                }
+                other => other.clone(),
+            };
+            whole.happen(step);
+            part.happen(kept);
+        }
+        assert!(left_out > 0, "nothing is left out: this shows nothing; seed {seed}");
+        assert_eq!(at_rest(&mut part), at_rest(&mut whole), "what is kept, and whole objects; seed {seed}");
     }
 }
