@@ -120,11 +120,12 @@ impl<'h> Walk<'h> {
                 parents.push(own.id.clone());
             }
             let rules = policy.rules.iter().filter(|rule| rule.lookups.contains(place));
-            let open = self.history.engine.open(judged.key);
+            let mut wrong = self.history.engine.open(judged.key);
+            wrong.extend(self.history.engine.pending(judged.key));
             let violated = rules.clone().filter(|rule| {
                 let selection = policy.selections[judged.selection].name.clone();
                 let uid = judged.object.id().uid.clone();
-                open.iter().any(|finding| {
+                wrong.iter().any(|finding| {
                     finding.key
                         == FindingKey {
                             rule: rule.name.clone(),
