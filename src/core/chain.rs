@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::cel::Bindings;
 use super::finding::ObjectId;
 use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted, label_term};
-use super::policy::{CompiledPolicy, Selection};
+use super::policy::CompiledPolicy;
 use super::project::ProjectedObject;
 use super::rules::{CompiledRule, one_line};
 use super::secret::without_digests;
@@ -48,8 +48,8 @@ impl Chain {
     ) -> Self {
         let mut links = Vec::new();
         for place in &rule.links {
-            let Some(lookup) = policy.lookups.get(*place).and_then(Option::as_ref) else { continue };
-            let Some(selection) = policy.selections.get(lookup.selection) else { continue };
+            let Some(lookup) = policy.lookup(*place) else { continue };
+            let Some(selection) = policy.looked_among(*place) else { continue };
             let Some(query) = query(*place).filter(|_| *lookup.name != *PARAMS) else { continue };
             let found = arena.found(*place);
             let failed = match (found, &lookup.check) {
@@ -71,7 +71,10 @@ impl Chain {
             let ends = failed.is_some();
             links.push(Link {
                 lookup: lookup.name.clone(),
-                api_version: api_version(selection, objects.first().map(|object| object.id())),
+                api_version: match objects.first() {
+                    Some(object) => object.id().api_version.clone(),
+                    None => selection.target.api_version().into(),
+                },
                 kind: selection.target.kind.as_str().into(),
                 objects: objects.iter().take(MAX_NAMED).map(|object| object.id().clone()).collect(),
                 omitted: objects.len().saturating_sub(MAX_NAMED),
@@ -149,17 +152,5 @@ fn missing<'n>(lookup: &Lookup, query: &Query, found: impl Iterator<Item = &'n s
         }
         Wanted::All if found.is_empty() => Some("there is none".to_owned()),
         _ => None,
-    }
-}
-
-fn api_version(selection: &Selection, found: Option<&ObjectId>) -> Arc<str> {
-    if let Some(id) = found {
-        return id.api_version.clone();
-    }
-    let target = &selection.target;
-    let version = target.version.as_deref().unwrap_or("*");
-    match target.group.as_str() {
-        "" => version.into(),
-        group => format!("{group}/{version}").into(),
     }
 }

@@ -133,7 +133,7 @@ fn kinds<'s>(policy: &CompiledPolicy, schemas: &'s [Option<Arc<Schema>>]) -> Vec
 fn declare_lookups(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>], scope: &mut Scope) {
     for (place, lookup) in policy.lookups.iter().enumerate() {
         match (lookup, params_type(policy, schemas)) {
-            (_, Some(params)) if policy.params.is_some_and(|(at, _)| at == place) => {
+            (_, Some(params)) if policy.is_params(place) => {
                 scope.declare_params(params);
             }
             (Some(lookup), _) => {
@@ -148,8 +148,7 @@ fn declare_lookups(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>], sco
 /// The type of `params`, when there are any. Of several each is bound by itself.
 fn params_type(policy: &CompiledPolicy, schemas: &[Option<Arc<Schema>>]) -> Option<cel::Type> {
     let (place, _) = policy.params?;
-    let lookup = policy.lookups.get(place).and_then(Option::as_ref);
-    Some(lookup.map_or(cel::Type::Dyn, |lookup| found_type(lookup, schemas, "params")))
+    Some(policy.lookup(place).map_or(cel::Type::Dyn, |lookup| found_type(lookup, schemas, "params")))
 }
 
 /// The type of one object that a lookup finds.

@@ -203,13 +203,3 @@ pub trait Related: std::fmt::Debug {
     /// The objects that a selection of the policy selects and a query looks for.
     fn find(&self, selection: usize, query: &Query) -> Answer;
 }
-
-/// Knows none.
-#[derive(Debug)]
-pub struct Unrelated;
-
-impl Related for Unrelated {
-    fn find(&self, _: usize, _: &Query) -> Answer {
-        Answer::NotKnown
-    }
-}

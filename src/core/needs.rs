@@ -20,7 +20,7 @@ impl CompiledPolicy {
         };
         if let Role::Lookup(place) = selection.role {
             shape.paths.add(self.reads().of_lookup(place));
-            if self.lookups.get(place).and_then(Option::as_ref).is_some_and(Lookup::reads_labels) {
+            if self.lookup(place).is_some_and(Lookup::reads_labels) {
                 shape.paths.add(&labels());
             }
         } else if selection.is_baseline() {
@@ -51,8 +51,8 @@ impl CompiledPolicy {
         paths
     }
 
-    /// The fields of an object of the selection at `index` that decide what a rule says of it: while they are the same, so is the verdict, as far
-    /// as the object goes. For a rule on changes, those of which any change counts.
+    /// The fields of an object of the selection at `index` that decide what a rule says of it: while they are the same,
+    /// so is the verdict, as far as the object goes. For a rule on changes, those of which any change counts.
     pub fn decides(&self, rule: &CompiledRule, index: usize) -> Paths {
         match &rule.kind {
             None => Paths::NONE,
@@ -108,7 +108,7 @@ impl CompiledPolicy {
         let mut add = |program: &Program| roots.iter().for_each(|root| paths.add(program.reads().of(*root)));
         conditions.for_each(&mut add);
         rule.programs().for_each(&mut add);
-        let lookups = rule.lookups.iter().filter_map(|place| self.lookups.get(*place)?.as_ref());
+        let lookups = rule.lookups.iter().filter_map(|place| self.lookup(*place));
         lookups.flat_map(Lookup::programs).for_each(&mut add);
         paths
     }

@@ -79,6 +79,21 @@ impl CompiledPolicy {
         of_rules.chain(self.lookups_of_conditions()).collect()
     }
 
+    /// The position of the selection of this name.
+    pub fn selection(&self, name: &str) -> Option<usize> {
+        self.selections.iter().position(|selection| *selection.name == *name)
+    }
+
+    /// The lookup at a place; none for one that did not compile.
+    pub fn lookup(&self, place: usize) -> Option<&Lookup> {
+        self.lookups.get(place)?.as_ref()
+    }
+
+    /// What the lookup at a place looks among.
+    pub fn looked_among(&self, place: usize) -> Option<&Selection> {
+        self.selections.get(self.lookup(place)?.selection)
+    }
+
     /// Whether the lookup at a place is the one that finds `params`.
     pub fn is_params(&self, place: usize) -> bool {
         self.params.is_some_and(|(params, _)| params == place)
@@ -265,13 +280,18 @@ impl Target {
             && self.labels.matches(object.labels())
     }
 
-    /// `apiVersion/kind` as the user wrote it, for messages.
-    pub fn display(&self) -> String {
+    /// `apiVersion` as the user wrote it, with `*` for whichever version the server prefers.
+    pub fn api_version(&self) -> String {
         let version = self.version.as_deref().unwrap_or("*");
         match self.group.as_str() {
-            "" => format!("{version} {}", self.kind),
-            group => format!("{group}/{version} {}", self.kind),
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
         }
+    }
+
+    /// `apiVersion kind` as the user wrote it, for messages.
+    pub fn display(&self) -> String {
+        format!("{} {}", self.api_version(), self.kind)
     }
 }
 

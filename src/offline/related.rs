@@ -54,13 +54,11 @@ impl<'m> Index<'m> {
     }
 
     fn is_defined(&self, target: &Target) -> bool {
-        let Some(version) = &target.version else {
+        if target.version.is_none() {
             return self.defined(target).is_some();
-        };
-        let api_version =
-            if target.group.is_empty() { version.clone() } else { format!("{}/{version}", target.group) };
+        }
         let id = ObjectId {
-            api_version: api_version.into(),
+            api_version: target.api_version().into(),
             kind: target.kind.as_str().into(),
             namespace: None,
             name: "".into(),

@@ -177,14 +177,14 @@ impl Engine {
         let mut views = Views::default();
         let mut plan = |reader: &Reader| {
             let policy = self.policies.get(&reader.policy)?.policy.clone();
-            let index = policy.selections.iter().position(|selection| selection.name == reader.selection)?;
+            let index = policy.selection(&reader.selection)?;
             let terms = route.terms.get(reader).copied().unwrap_or_default();
             let selection = &policy.selections[index];
             let place = match selection.role {
                 Role::Lookup(place) => Some(place),
                 Role::Judged | Role::Baseline => None,
             };
-            let lookup = place.and_then(|place| policy.lookups.get(place)?.as_ref());
+            let lookup = place.and_then(|place| policy.lookup(place));
             Some(Plan {
                 role: selection.role,
                 views: match place {
@@ -210,7 +210,7 @@ impl Engine {
         let Some(tracked) = self.policies.get_mut(&reader.policy) else {
             return;
         };
-        let index = tracked.policy.selections.iter().position(|known| known.name == reader.selection);
+        let index = tracked.policy.selection(&reader.selection);
         let pending = pending || index.is_some_and(|index| tracked.affected.concerns(index));
         let Some(feeds) = tracked.feeds.get(&reader.selection).filter(|feeds| !feeds.is_empty()) else {
             return;
@@ -297,7 +297,7 @@ impl Tracked {
             feeds.remove(&id);
         }
         self.settled.remove(selection);
-        if let Some(at) = self.policy.selections.iter().position(|known| known.name == *selection) {
+        if let Some(at) = self.policy.selection(selection) {
             self.forget_moments(id, at);
             self.dependents.forget_watch(at, id);
             self.groups.lose((at, id), watches);
@@ -315,7 +315,7 @@ fn drift_scope<'p>(policy: &'p CompiledPolicy, rule: &CompiledRule) -> Option<&'
 }
 
 fn covers(policy: &CompiledPolicy, key: &FindingKey) -> bool {
-    let selection = policy.selections.iter().position(|selection| selection.name == key.selection);
+    let selection = policy.selection(&key.selection);
     let rule = policy.rules.iter().find(|rule| rule.name == key.rule);
     if let Some(rule) = rule.filter(|_| key.group().is_some()) {
         return rule.kind.is_none() || rule.as_group().is_some();

@@ -10,7 +10,7 @@ use super::subject::Subject;
 use crate::core::event::ObjectKey;
 use crate::core::finding::{FindingKey, PolicyKey};
 use crate::core::graph::{Edge, Graph, MAX_VERTICES, Vertex, Wanted as Asked};
-use crate::core::lookup::{Answer, Query, Related, Wanted, label_term};
+use crate::core::lookup::{Answer, Lookup, Query, Related, Wanted, label_term};
 use crate::core::project::ProjectedObject;
 
 impl Engine {
@@ -92,14 +92,7 @@ impl Engine {
     ) {
         let Some(queries) = tracked.dependents.queries_of(subject) else { return };
         let policy = &tracked.policy;
-        let takes = |place: usize| {
-            policy
-                .lookups
-                .get(place)
-                .and_then(Option::as_ref)
-                .map(|lookup| lookup.takes())
-                .unwrap_or_default()
-        };
+        let takes = |place: usize| policy.lookup(place).map(Lookup::takes).unwrap_or_default();
         let places: BTreeSet<usize> = match towards {
             Some(place) => takes(place).into_iter().chain([place]).collect(),
             None => queries.iter().map(|(place, _)| *place).collect(),
@@ -108,10 +101,10 @@ impl Engine {
         let own = drawn.vertex(Vertex::of(judged.id()));
         let mut ends: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for place in places {
-            let lookup = policy.lookups.get(place).and_then(Option::as_ref);
+            let lookup = policy.lookup(place);
             let query = queries.iter().find(|(known, _)| *known == place).map(|(_, query)| query);
             let (Some(lookup), Some(query)) = (lookup, query) else { continue };
-            let Some(selection) = policy.selections.get(lookup.selection) else { continue };
+            let Some(selection) = policy.looked_among(place) else { continue };
             let found = match related.find(lookup.selection, query) {
                 Answer::Objects(found) => found,
                 _ => Vec::new(),
@@ -119,12 +112,8 @@ impl Engine {
             let mut vertices: Vec<Vertex> = found.iter().map(|object| Vertex::of(object.id())).collect();
             vertices.extend(missing(query, &found).into_iter().map(|name| {
                 let target = &selection.target;
-                let version = target.version.as_deref().unwrap_or("*");
-                let group = &target.group;
-                let api_version =
-                    if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
                 Vertex::missing(
-                    &api_version,
+                    &target.api_version(),
                     &target.kind,
                     query.namespace.as_ref().map(ToString::to_string),
                     name,
@@ -170,8 +159,7 @@ fn dependents(tracked: &Tracked, object: &ProjectedObject) -> Vec<(usize, Arc<Su
     let id = object.id();
     let (group, version) = id.api_version.split_once('/').unwrap_or(("", &id.api_version));
     let finds = |place: usize| {
-        let lookup = policy.lookups.get(place)?.as_ref()?;
-        let target = &policy.selections.get(lookup.selection)?.target;
+        let target = &policy.looked_among(place)?.target;
         let of_version = target.version.as_deref().is_none_or(|wanted| wanted == version);
         let of_kind = target.group == group && target.kind == *id.kind && of_version;
         Some(of_kind && target.selects(object))

@@ -40,9 +40,7 @@ pub(super) fn by_each<'p, T>(
 
 /// Says which params there are not.
 pub(super) fn missing(policy: &CompiledPolicy, place: usize, query: Option<&Query>) -> String {
-    let lookup = policy.lookups.get(place).and_then(Option::as_ref);
-    let selection = lookup.and_then(|lookup| policy.selections.get(lookup.selection));
-    let Some(target) = selection.map(|selection| &selection.target) else {
+    let Some(target) = policy.looked_among(place).map(|selection| &selection.target) else {
         return "there are no params".to_owned();
     };
     let within = query.and_then(|query| query.namespace.as_ref());
@@ -79,7 +77,7 @@ impl<'p> GroupParams<'p> {
     /// Looks for them; none where the policy has none that are the same for all objects.
     pub fn of(policy: &'p CompiledPolicy, related: &dyn Related) -> Option<Self> {
         let (place, otherwise) = policy.params?;
-        let lookup = policy.lookups.get(place)?.as_ref()?;
+        let lookup = policy.lookup(place)?;
         let Place::Namespace(namespace) = &lookup.place else { return None };
         let query = Query { namespace: Some(namespace.clone()), wanted: Wanted::All };
         let answer = related.find(lookup.selection, &query);
@@ -104,9 +102,8 @@ impl<'p> GroupParams<'p> {
                 return verdict.map_or(ByParams::None, ByParams::Known);
             }
             Answer::NotServed => {
-                let lookup = policy.lookups.get(*place).and_then(Option::as_ref);
-                let selection = lookup.and_then(|lookup| policy.selections.get(lookup.selection));
-                Found::not_served(&selection.map(|selection| selection.target.display()).unwrap_or_default())
+                let kind = policy.looked_among(*place).map(|selection| selection.target.display());
+                Found::not_served(&kind.unwrap_or_default())
             }
             Answer::TooMany | Answer::NoNamespace => {
                 Found::failed("params", &format!("there are more than {MAX_FOUND} of them"))

@@ -38,7 +38,7 @@ impl Plan {
             Role::Lookup(place) => Some(place),
             Role::Judged | Role::Baseline => None,
         };
-        let lookup = place.and_then(|place| self.policy.lookups.get(place)?.as_ref());
+        let lookup = place.and_then(|place| self.policy.lookup(place));
         let labels = lookup.map(|lookup| match &lookup.by {
             By::Labels(labels) => labels.as_slice(),
             _ => &[],

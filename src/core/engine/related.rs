@@ -183,8 +183,7 @@ impl Engine {
             return;
         }
         let Some(tracked) = self.policies.get_mut(&plan.reader.policy) else { return };
-        let for_groups =
-            !tracked.groups.is_empty() && tracked.policy.params.is_some_and(|(params, _)| params == place);
+        let for_groups = !tracked.groups.is_empty() && tracked.policy.is_params(place);
         if tracked.dependents.len() == 0 && !for_groups {
             return;
         }
@@ -281,10 +280,7 @@ impl Engine {
 }
 
 fn source(key: &PolicyKey, tracked: &Tracked, watches: &Watches, place: usize) -> Source {
-    let lookup = tracked.policy.lookups.get(place).and_then(Option::as_ref);
-    let Some(selection) = lookup.and_then(|lookup| tracked.policy.selections.get(lookup.selection)) else {
-        return Source::NotKnown;
-    };
+    let Some(selection) = tracked.policy.looked_among(place) else { return Source::NotKnown };
     if tracked.absent.contains(&selection.name) {
         return Source::NotServed;
     }
@@ -307,9 +303,7 @@ impl Tracked {
     /// Whether all that judging a selection takes of lookups is known.
     pub(super) fn knows_lookups(&self, selection: &str) -> bool {
         let policy = &self.policy;
-        let Some(index) = policy.selections.iter().position(|known| *known.name == *selection) else {
-            return true;
-        };
+        let Some(index) = policy.selection(selection) else { return true };
         let known =
             |place: &usize| self.sources.get(*place).is_some_and(|source| *source != Source::NotKnown);
         policy.lookups_for(index).iter().all(known)

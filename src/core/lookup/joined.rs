@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::query::query;
 use super::{Answer, MAX_FOUND, Query, Related};
 use crate::core::cel::{Bindings, Found};
-use crate::core::policy::{CompiledPolicy, Selection};
+use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 
 /// Holds what lookups find while one object is judged.
@@ -57,7 +57,7 @@ impl<'a> Joined<'a> {
             if self.queries.contains_key(place) || self.unknown.contains(place) {
                 continue;
             }
-            let Some(Some(lookup)) = self.policy.lookups.get(*place) else { continue };
+            let Some(lookup) = self.policy.lookup(*place) else { continue };
             if lookup.takes().iter().any(|taken| self.unknown.contains(taken)) {
                 self.unknown.insert(*place);
                 continue;
@@ -70,7 +70,8 @@ impl<'a> Joined<'a> {
                         continue;
                     }
                     Answer::NotServed => {
-                        let kind = self.policy.selections.get(lookup.selection).map(selected);
+                        let kind =
+                            self.policy.looked_among(*place).map(|selection| selection.target.display());
                         Found::not_served(kind.as_deref().unwrap_or_default())
                     }
                     Answer::TooMany => {
@@ -105,8 +106,4 @@ impl<'a> Joined<'a> {
             self.queries.insert(*place, query.ok().flatten());
         }
     }
-}
-
-fn selected(selection: &Selection) -> String {
-    selection.target.display()
 }

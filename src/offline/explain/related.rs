@@ -17,10 +17,7 @@ pub(super) fn explain(
     schemas: &[Option<Arc<Schema>>],
     warnings: &[Warning],
 ) {
-    let found = |place: usize| {
-        let lookup = policy.lookups.get(place).and_then(Option::as_ref)?;
-        Some((lookup, policy.selections.get(lookup.selection)?))
-    };
+    let found = |place: usize| policy.lookup(place).zip(policy.looked_among(place));
     if let Some((place, otherwise)) = policy.params
         && let Some((lookup, selection)) = found(place)
     {
@@ -83,8 +80,8 @@ fn one(page: &mut Page, policy: &CompiledPolicy, place: usize, lookup: &Lookup, 
 
 /// How expressions name the lookup at a place.
 pub(super) fn name(policy: &CompiledPolicy, place: usize) -> Option<String> {
-    let lookup = policy.lookups.get(place)?.as_ref()?;
-    Some(match policy.params.is_some_and(|(params, _)| params == place) {
+    let lookup = policy.lookup(place)?;
+    Some(match policy.is_params(place) {
         true => "params".to_owned(),
         false => format!("lookups.{}", lookup.name),
     })
@@ -92,7 +89,7 @@ pub(super) fn name(policy: &CompiledPolicy, place: usize) -> Option<String> {
 
 /// The rules that read it, and the match conditions, which all rules depend on.
 fn readers(policy: &CompiledPolicy, place: usize) -> String {
-    let is_params = policy.params.is_some_and(|(params, _)| params == place);
+    let is_params = policy.is_params(place);
     let of_group = |rule: &CompiledRule| is_params && rule.as_group().is_some_and(Group::reads_params);
     let conditions = policy.match_conditions.iter();
     let conditions = conditions.filter(|condition| condition.program.lookups().contains(&place));
