@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::judge::Case;
 use super::plan::Plan;
+use super::subject::Subject;
 use super::watches::Watched;
 use super::{Engine, Outcome, Reader};
 use crate::core::event::WatchId;
@@ -133,6 +134,24 @@ impl Engine {
             Some(work) if work.namespace == namespace => work.from = None,
             Some(_) => {}
             None => self.work.push_back(Work::Pass(Pass { reader, watch, namespace, from: None })),
+        }
+    }
+
+    /// Judges what is known by its subject again, if it is still there and still of interest.
+    pub(super) fn judge_again(
+        &mut self,
+        policy: &PolicyKey,
+        subject: &Subject,
+        now: Timestamp,
+        out: &mut Outcome,
+    ) {
+        let Some(watch) = self.watches.by_id.get(&subject.watch) else { return };
+        let plans = watch.plans.clone();
+        let reads = |plan: &&Plan| plan.reader.policy == *policy && plan.index == subject.selection;
+        if let Some(plan) = plans.iter().find(reads)
+            && let Some(object) = watch.objects.get(&subject.key)
+        {
+            self.judge(plan, subject.watch, Case::Again, &object, now, out);
         }
     }
 

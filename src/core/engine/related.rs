@@ -1,12 +1,12 @@
 //! What lookups find in the watches, who depends on it, and who is judged again because of that.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::backlog::Work;
-use super::judge::Case;
 use super::plan::{Comparison, Plan};
 use super::subject::Subject;
 use super::watches::{Watched, Watches};
@@ -105,22 +105,22 @@ impl Related for InWatches<'_> {
             }
         }
         found.sort_by(|a, b| {
-            let key = |object: &ProjectedObject| (object.id().namespace.clone(), object.id().name.clone());
-            key(a).cmp(&key(b))
+            let (a, b) = (a.id(), b.id());
+            (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name))
         });
         Answer::Objects(found)
     }
 }
 
 /// A query for all that a selection by names leaves is one for these names: nothing else is looked at.
-fn narrowed(query: &Query, policy: &CompiledPolicy, selection: usize) -> Query {
+fn narrowed<'q>(query: &'q Query, policy: &CompiledPolicy, selection: usize) -> Cow<'q, Query> {
     let names = policy.selections.get(selection).map(|selection| &selection.target.names);
     match (names, &query.wanted) {
         (Some(names), Wanted::All) if !names.is_empty() => {
             let names = names.iter().map(|name| name.as_str().into()).collect();
-            Query { namespace: query.namespace.clone(), wanted: Wanted::Names(names) }
+            Cow::Owned(Query { namespace: query.namespace.clone(), wanted: Wanted::Names(names) })
         }
-        _ => query.clone(),
+        _ => Cow::Borrowed(query),
     }
 }
 
@@ -224,13 +224,7 @@ impl Engine {
             else {
                 break;
             };
-            let Some(watch) = self.watches.by_id.get(&subject.watch) else { continue };
-            let plans = watch.plans.clone();
-            let Some(object) = watch.objects.get(&subject.key) else { continue };
-            let reads = |plan: &&Plan| plan.reader.policy == key && plan.index == subject.selection;
-            if let Some(plan) = plans.iter().find(reads) {
-                self.judge(plan, subject.watch, Case::Again, &object, now, out);
-            }
+            self.judge_again(&key, &subject, now, out);
         }
         let Some(tracked) = self.policies.get(&key) else { return };
         if !tracked.affected.is_empty() {

@@ -6,7 +6,6 @@
 
 use jiff::Timestamp;
 
-use super::judge::Case;
 use super::plan::Plan;
 use super::subject::Subject;
 use super::{Engine, NOW_INTERVAL, Outcome, Tracked};
@@ -55,16 +54,7 @@ impl Engine {
         let due: Vec<Subject> = std::iter::from_fn(|| tracked.moments.pop(now)).take(limit).collect();
         let left = limit - due.len();
         for subject in due {
-            let Some(watch) = self.watches.by_id.get(&subject.watch) else {
-                continue;
-            };
-            let plans = watch.plans.clone();
-            let of = |plan: &&Plan| plan.reader.policy == policy && plan.index == subject.selection;
-            if let Some(plan) = plans.iter().find(of)
-                && let Some(object) = watch.objects.get(&subject.key)
-            {
-                self.judge(plan, subject.watch, Case::Again, &object, now, out);
-            }
+            self.judge_again(&policy, &subject, now, out);
         }
         let Some(tracked) = self.policies.get_mut(&policy) else {
             return;
