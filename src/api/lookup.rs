@@ -7,6 +7,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{IS_API_VERSION, IS_KIND, NO_API_VERSION};
 use crate::core::cel::MAX_EXPRESSION_LENGTH;
 
 /// Most lookups in one policy.
@@ -35,17 +36,14 @@ pub struct Lookup {
     /// and prefers.
     #[schemars(length(min = 1, max = 317))]
     #[x_kube(
-        validation = Rule::new(
-            "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|[*])$')"
-        )
-        .message("apiVersion must be VERSION such as v1, GROUP/VERSION such as apps/v1, or GROUP/* for the preferred version")
+        validation = Rule::new(IS_API_VERSION).message(NO_API_VERSION)
     )]
     pub api_version: String,
 
     /// Kind, such as "Service". While it is not installed, has(lookups.NAME) is false.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')")
+        validation = Rule::new(IS_KIND)
             .message("kind must be the name of one kind such as Service, as in the manifests of its objects")
     )]
     pub kind: String,

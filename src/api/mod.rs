@@ -23,6 +23,16 @@ pub const FIELD_MANAGER: &str = "polywatch";
 /// Value of `reportingController` in the Events that the operator writes.
 pub const REPORTING_CONTROLLER: &str = "polywatch.dev/controller";
 
+// Rules and no patterns: the server answers a pattern with the pattern, a rule with its message.
+
+/// What group and version are, wherever a policy names a kind.
+const IS_API_VERSION: &str =
+    "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|[*])$')";
+const NO_API_VERSION: &str = "apiVersion must be VERSION such as v1, GROUP/VERSION such as apps/v1, or GROUP/* for the \
+                              preferred version";
+/// What a kind is, wherever a policy names one.
+const IS_KIND: &str = "self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')";
+
 /// Every CustomResourceDefinition of the project, in the order `polywatch crds` prints them.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lookup::{Lookup, MAX_LOOKUPS, Params};
 use super::status::MonitorPolicyStatus;
+use super::{IS_API_VERSION, IS_KIND, NO_API_VERSION};
 use crate::core::cel::MAX_EXPRESSION_LENGTH;
 use crate::core::patience::{MAX_OPENS, MIN_OPENS};
 
@@ -174,18 +175,14 @@ pub struct ResourceSelection {
     /// and prefers.
     #[schemars(length(min = 1, max = 317))]
     #[x_kube(
-        // Not a pattern: the server answers a pattern with the pattern, a rule with its message.
-        validation = Rule::new(
-            "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|[*])$')"
-        )
-        .message("apiVersion must be VERSION such as v1, GROUP/VERSION such as apps/v1, or GROUP/* for the preferred version")
+        validation = Rule::new(IS_API_VERSION).message(NO_API_VERSION)
     )]
     pub api_version: String,
 
     /// Kind, such as "Pod". It need not be installed yet: the watch starts when it is.
     #[schemars(length(min = 1, max = 63))]
     #[x_kube(
-        validation = Rule::new("self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')")
+        validation = Rule::new(IS_KIND)
             .message("kind must be the name of one kind such as Pod, as in the manifests of its objects")
     )]
     pub kind: String,
@@ -553,10 +550,7 @@ pub struct BaselineObject {
     /// Group and version, such as "v1" or "apps/v1". "GROUP/*" follows the version that the API server prefers.
     #[schemars(length(min = 1, max = 317))]
     #[x_kube(
-        validation = Rule::new(
-            "self.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?([a-z0-9]([-a-z0-9]*[a-z0-9])?|[*])$')"
-        )
-        .message("apiVersion must be VERSION such as v1, GROUP/VERSION such as apps/v1, or GROUP/* for the preferred version")
+        validation = Rule::new(IS_API_VERSION).message(NO_API_VERSION)
     )]
     pub api_version: String,
 

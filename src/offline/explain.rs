@@ -219,18 +219,18 @@ fn of_program(
 /// The fields that are kept for it, those that its variables read among them.
 fn paths(policy: &CompiledPolicy, reads: &Reads) -> Vec<String> {
     let roots = [Root::Object, Root::OldObject, Root::NamespaceObject];
-    let of = |root: Root| reads.of(root).lines().into_iter().map(move |line| (root, line));
-    let line = |(root, line): (Root, String)| match line.starts_with('[') {
-        true => format!("{}{line}", root.name()),
-        false => format!("{}.{line}", root.name()),
+    let of_roots = roots.into_iter().flat_map(|root| below(root.name(), reads.of(root)));
+    let of_members = below(&format!("{}[]", Root::Objects.name()), &reads.of_members());
+    of_roots.chain(of_members).chain(related::paths(policy, reads)).collect()
+}
+
+/// Paths as an expression writes them that reads them of what has this name.
+fn below(name: &str, paths: &Paths) -> Vec<String> {
+    let line = |line: String| match line.starts_with('[') {
+        true => format!("{name}{line}"),
+        false => format!("{name}.{line}"),
     };
-    let members = reads.of_members().lines().into_iter();
-    let members = members.map(|line| match line.starts_with('[') {
-        true => (Root::Objects, format!("[]{line}")),
-        false => (Root::Objects, format!("[].{line}")),
-    });
-    let own = roots.into_iter().flat_map(of).chain(members).map(line);
-    own.chain(related::paths(policy, reads)).collect()
+    paths.lines().into_iter().map(line).collect()
 }
 
 /// The most that one evaluation takes, with the variables it reads.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Page, fields, named, selected};
+use super::{Page, below, fields, named, selected};
 use crate::core::cel::Reads;
 use crate::core::check::Warning;
 use crate::core::lookup::{By, Check, Lookup, NoParams, PARAMS, Place};
@@ -110,10 +110,7 @@ pub(super) fn paths(policy: &CompiledPolicy, reads: &Reads) -> Vec<String> {
             lines.push(format!("{name}, {}", fields(paths)));
             continue;
         }
-        lines.extend(paths.lines().into_iter().map(|line| match line.starts_with('[') {
-            true => format!("{name}{line}"),
-            false => format!("{name}.{line}"),
-        }));
+        lines.extend(below(&name, paths));
     }
     lines
 }

@@ -178,11 +178,9 @@ impl Compiler {
             check: None,
         });
         // Who reads one that does not compile has nothing else wrong.
-        let many = compiled.as_ref().is_none_or(Lookup::is_many);
-        let element = Type::Dyn;
+        let many = compiled.as_ref().is_some_and(Lookup::is_many);
         let keys = compiled.iter().flat_map(Lookup::keys).cloned().collect::<Vec<Program>>();
-        let result = if compiled.is_some() { many } else { false };
-        self.scope.declare_lookup(&lookup.name, result, element, &keys);
+        self.scope.declare_lookup(&lookup.name, many, Type::Dyn, &keys);
         compiled.filter(|_| self.problems.len() == problems)
     }
 
