@@ -113,7 +113,7 @@ kubectl get deployments -A --no-headers -o custom-columns=NS:.metadata.namespace
   done
 
 say "The operator, and the policies"
-"$operator" run --lease-namespace default --listen 127.0.0.1:0 >"$dir/operator.log" 2>&1 &
+"$operator" run --namespace default --listen 127.0.0.1:0 >"$dir/operator.log" 2>&1 &
 echo $! >"$dir/operator.pid"
 kubectl apply -k $gateway/3-policies
 until_policies Ready mpol --all

@@ -48,6 +48,8 @@ pub struct Options {
     pub debug_listen: Option<SocketAddr>,
     /// The lease; none to lead without one.
     pub lease: Option<leader::Settings>,
+    /// The operator's own namespace.
+    pub namespace: String,
     /// Names this process in Events.
     pub identity: String,
     /// How long a watch request lasts.

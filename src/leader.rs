@@ -117,7 +117,7 @@ impl Elector {
         let what = format!("the lease {name} in namespace {namespace} can not be taken");
         match error {
             kube::Error::Api(status) => format!(
-                "{what}: {}. config/rbac grants the right, --lease-namespace names another namespace, \
+                "{what}: {}. config/rbac grants the right, --namespace names another namespace, \
                  --no-leader-election does without",
                 status.message
             ),

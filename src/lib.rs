@@ -38,6 +38,7 @@ pub mod offline;
 pub mod policy;
 pub mod process;
 pub mod record;
+pub mod sinks;
 pub mod telemetry;
 #[cfg(test)]
 mod testing;

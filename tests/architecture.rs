@@ -14,7 +14,9 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     // The decisions know nobody, so that they can be tested with nothing but themselves.
     ("core", &[]),
     // What users write; the severities and limits are those of core.
-    ("api", &["core"]),
+    // How one notice is handed over; a sink knows neither the API server nor when.
+    ("sinks", &["core"]),
+    ("api", &["core", "sinks"]),
     ("nudge", &["core"]),
     ("metrics", &["core", "process"]),
     ("process", &["allocator"]),
@@ -24,12 +26,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("cluster", &[]),
     ("telemetry", &[]),
     ("leader", &["api", "metrics"]),
-    ("policy", &["api", "core", "metrics"]),
+    ("policy", &["api", "core", "metrics", "sinks"]),
     // Streams deliver to the judge; the board nudges.
     ("watch", &["api", "budget", "core", "judge", "metrics", "nudge"]),
     // Recorders compare: what is in force (`policy::Published`), what is watched (`watch::Board`), what is wrong
     // (`judge`).
-    ("record", &["api", "budget", "core", "judge", "metrics", "nudge", "policy", "watch"]),
+    ("record", &["api", "budget", "core", "judge", "metrics", "nudge", "policy", "sinks", "watch"]),
     // Readiness is that the policies are loaded.
     ("http", &["metrics", "policy"]),
     // Manifests as kubectl reads them.

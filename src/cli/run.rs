@@ -39,16 +39,12 @@ pub struct Run {
     #[arg(long, env = "POLYWATCH_NO_LEADER_ELECTION", value_parser = clap::builder::BoolishValueParser::new())]
     no_leader_election: bool,
 
-    /// Namespace of the lease by which replicas elect the one that works
-    #[arg(
-        long,
-        env = "POLYWATCH_LEASE_NAMESPACE",
-        value_name = "NAMESPACE",
-        default_value = "polywatch-system"
-    )]
-    lease_namespace: String,
+    /// The operator's own namespace: of the lease by which replicas elect the one that works, of what it remembers
+    /// over a restart, and of the Secrets that AlertSinks name
+    #[arg(long, env = "POLYWATCH_NAMESPACE", value_name = "NAMESPACE", default_value = "polywatch-system")]
+    namespace: String,
 
-    /// Name of that lease
+    /// Name of the lease
     #[arg(long, env = "POLYWATCH_LEASE_NAME", value_name = "NAME", default_value = "polywatch")]
     lease_name: String,
 
@@ -101,7 +97,7 @@ impl Run {
             format!("{}-{}", host.trim(), std::process::id()).trim_start_matches('-').to_owned()
         });
         let lease = (!self.no_leader_election).then(|| leader::Settings {
-            namespace: self.lease_namespace,
+            namespace: self.namespace.clone(),
             name: self.lease_name,
             identity: identity.clone(),
             duration: Duration::from_secs(self.lease_seconds),
@@ -111,6 +107,7 @@ impl Run {
             listen: self.listen,
             debug_listen: self.debug_listen,
             lease,
+            namespace: self.namespace,
             identity,
             watch_timeout: Duration::from_secs(self.watch_seconds),
             concurrent_lists: usize::from(self.concurrent_lists),

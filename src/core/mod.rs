@@ -4,6 +4,7 @@
 //! reports. No async, no client, no clock, no randomness; nothing of Kubernetes' client libraries and nothing
 //! of the rest of this crate is imported here. Anyone may call.
 
+pub mod alert;
 pub mod cel;
 pub mod chain;
 pub mod check;

@@ -9,6 +9,7 @@ pub mod events;
 mod fields;
 pub mod restore;
 pub mod status;
+pub mod store;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -115,7 +115,7 @@ async fn config_default_gives_the_operator_what_it_needs_and_no_more() {
 
     let account = cluster.service_account("polywatch-system", "polywatch").await;
     assert_eq!(account.name, ACCOUNT);
-    let start = || Operator::with(&cluster, &account.kubeconfig).lease_namespace("polywatch-system").start();
+    let start = || Operator::with(&cluster, &account.kubeconfig).namespace("polywatch-system").start();
     let mut operator = start();
     operator.wait_ready().await;
     leads(&operator, 1.0).await;

@@ -115,13 +115,13 @@ async fn an_operator_that_can_hold_no_lease_is_not_ready_and_says_why() {
     let cluster = ControlPlane::start().await;
     cluster.install_crds().await;
     let mut operator = Operator::with(&cluster, &cluster.admin_kubeconfig())
-        .lease_namespace("nowhere")
+        .namespace("nowhere")
         .arg("--lease-seconds")
         .arg("3")
         .start();
     operator.wait_listening().await;
     eventually("it is not ready for want of a lease", PATIENCE, async || match operator.ready().await {
-        (503, text) if text.contains("namespace nowhere") && text.contains("--lease-namespace") => Ok(()),
+        (503, text) if text.contains("namespace nowhere") && text.contains("--namespace") => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;

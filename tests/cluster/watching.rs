@@ -225,7 +225,7 @@ async fn a_kind_is_watched_while_the_rights_of_the_shipped_roles_cover_it() {
     }
     let account = cluster.service_account("polywatch-system", "polywatch").await;
     let mut operator = Operator::with(&cluster, &account.kubeconfig)
-        .lease_namespace("polywatch-system")
+        .namespace("polywatch-system")
         // A right that is taken away is noticed when the watch is made again.
         .arg("--watch-seconds")
         .arg("2")

@@ -30,7 +30,7 @@ pub struct OperatorOptions {
     port: u16,
     debug_port: Option<u16>,
     lease: String,
-    lease_namespace: String,
+    namespace: String,
 }
 
 impl Operator {
@@ -51,7 +51,7 @@ impl Operator {
             port: free_port(),
             debug_port: None,
             lease: "polywatch".to_owned(),
-            lease_namespace: "default".to_owned(),
+            namespace: "default".to_owned(),
         }
     }
 
@@ -181,8 +181,8 @@ impl OperatorOptions {
     }
 
     /// Another namespace for the lease than `default`.
-    pub fn lease_namespace(mut self, namespace: &str) -> OperatorOptions {
-        namespace.clone_into(&mut self.lease_namespace);
+    pub fn namespace(mut self, namespace: &str) -> OperatorOptions {
+        namespace.clone_into(&mut self.namespace);
         self
     }
 
@@ -209,8 +209,8 @@ impl OperatorOptions {
         self.command
             .arg("--listen")
             .arg(format!("127.0.0.1:{}", self.port))
-            .args(["--log-format", "json", "--lease-namespace"])
-            .arg(&self.lease_namespace)
+            .args(["--log-format", "json", "--namespace"])
+            .arg(&self.namespace)
             .arg("--lease-name")
             .arg(&self.lease);
         if let Some(port) = self.debug_port {
