@@ -17,6 +17,10 @@ use crate::process::ProcessCollector;
 pub enum ErrorKind {
     /// The policies could not be read.
     PolicyWatch,
+    /// The sinks could not be read.
+    SinkWatch,
+    /// What a sink was told could not be written down or read.
+    SinkMemory,
     /// Served kinds could not be discovered.
     Discovery,
     /// The schema of a kind could not be read.
@@ -35,6 +39,8 @@ impl EncodeLabelValue for ErrorKind {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), fmt::Error> {
         let word = match self {
             Self::PolicyWatch => "policy_watch",
+            Self::SinkWatch => "sink_watch",
+            Self::SinkMemory => "sink_memory",
             Self::Discovery => "discovery",
             Self::Schema => "schema",
             Self::Watch => "watch",

@@ -3,14 +3,17 @@
 //! In: what users write with `kubectl apply`. Out: Rust types and the CustomResourceDefinitions made from
 //! them (`polywatch crds`). Everything above `core` may use these types; `core` never does.
 
+pub mod alert_sink;
 pub mod lookup;
 pub mod monitor_policy;
+pub mod notify;
 pub mod status;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::Value;
 
+pub use alert_sink::{AlertSink, AlertSinkSpec, AlertSinkStatus};
 pub use monitor_policy::{MonitorPolicy, MonitorPolicySpec};
 pub use status::MonitorPolicyStatus;
 
@@ -38,7 +41,7 @@ const IS_KIND: &str = "self.matches('^[A-Za-z]([-A-Za-z0-9]*[A-Za-z0-9])?$')";
 /// # Errors
 /// None that can be met: a definition is made of what JSON has.
 pub fn crds() -> serde_json::Result<Vec<CustomResourceDefinition>> {
-    [MonitorPolicy::crd()].iter().map(flowing).collect()
+    [AlertSink::crd(), MonitorPolicy::crd()].iter().map(flowing).collect()
 }
 
 /// Descriptions come from comments, whose lines end where the source is wide enough; `kubectl explain` breaks

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::lookup::{Lookup, MAX_LOOKUPS, Params};
+use super::notify::{MAX_ROUTES, Notify};
 use super::status::MonitorPolicyStatus;
 use super::{IS_API_VERSION, IS_KIND, NO_API_VERSION};
 use crate::core::cel::MAX_EXPRESSION_LENGTH;
@@ -27,7 +28,7 @@ pub const MAX_GROUPS: usize = 256;
 /// Most namespaces, and most object names, in one resource selection. Each pair is a watch of its own.
 pub const MAX_SELECTED: usize = 16;
 /// What a time to wait is.
-const TIME_TO_WAIT: &str = "self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && duration(self) > duration('0s') && \
+pub(super) const TIME_TO_WAIT: &str = "self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && duration(self) > duration('0s') && \
                             duration(self) <= duration('720h')";
 
 /// What to watch, and when an object is compliant.
@@ -107,7 +108,11 @@ const TIME_TO_WAIT: &str = "self.matches('^([0-9]+h)?([0-9]+m)?([0-9]+s)?$') && 
     validation = Rule::new(
         "self.rules.all(r, !has(r.groups) || !has(r.groups.resource) || self.resources.exists(x, x.name == r.groups.resource))"
     )
-    .message("rules[].groups.resource must be the name of an entry in spec.resources")
+    .message("rules[].groups.resource must be the name of an entry in spec.resources"),
+    validation = Rule::new(
+        "!has(self.notify) || self.notify.all(n, !has(n.rules) || n.rules.all(r, self.rules.exists(x, x.name == r)))"
+    )
+    .message("every name in notify[].rules must be the name of an entry in spec.rules")
 )]
 pub struct MonitorPolicySpec {
     /// Stops watching and judging for this policy while true. Its findings are forgotten, not resolved.
@@ -156,6 +161,13 @@ pub struct MonitorPolicySpec {
     #[schemars(length(min = 1, max = MAX_RULES))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub rules: Vec<PolicyRule>,
+
+    /// Who is told when a finding opens, changes or is resolved, beside this status and Events: AlertSinks, each at most
+    /// once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = MAX_ROUTES))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["sink".into()]))]
+    pub notify: Vec<Notify>,
 }
 
 /// A selection of objects of one kind. Labels, fields, namespaces and names are matched by the API server;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::Chain;
 use super::fields::Fields;
 use super::rules::{MAX_MESSAGE_LEN, Operation, one_line};
+use super::tags::Tags;
 
 /// How bad a finding is; the order is from harmless to worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -144,6 +145,8 @@ pub struct Finding {
     pub fields: Fields,
     /// What was looked up on the way, where the rule looks something up.
     pub chain: Chain,
+    /// What of the object decides who is told.
+    pub tags: Tags,
     /// When it began: when it opened, and where the rule waits, when it began to be wrong.
     pub since: Timestamp,
     /// How often it opened lately, this time included, where the rule asks whether it flaps; 0 while that is once.

@@ -45,6 +45,16 @@ impl LabelMatcher {
         self.0.is_empty()
     }
 
+    /// The labels that it asks for.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|requirement| match requirement {
+            Requirement::In(key, _)
+            | Requirement::NotIn(key, _)
+            | Requirement::Exists(key)
+            | Requirement::DoesNotExist(key) => key.as_str(),
+        })
+    }
+
     /// Whether the labels (a map of strings, or nothing) match.
     pub fn matches(&self, labels: Option<&Node>) -> bool {
         self.0.iter().all(|r| r.matches(labels))

@@ -17,6 +17,7 @@ use self::pending::Pending;
 use super::finding::{Finding, FindingKey, ObjectId, Resolution, Severity, Transition};
 use super::patience::{Openings, Patience};
 use super::rules::{Drifted, Verdict, Violation};
+use super::tags::Tags;
 use super::timers::Timers;
 
 /// Worst first, then oldest, then by key, so that the order is total and stable.
@@ -99,7 +100,7 @@ impl Ledger {
         &mut self,
         key: &FindingKey,
         severity: Severity,
-        object: &ObjectId,
+        (object, tags): (&ObjectId, &Tags),
         verdict: Verdict,
         now: Timestamp,
     ) -> Option<Transition> {
@@ -134,10 +135,11 @@ impl Ledger {
                         && known.severity == severity
                         && known.fields == fields
                         && known.chain == chain
+                        && known.tags == *tags
                 });
                 let finding = || {
-                    let (key, object) = (key.clone(), object.clone());
-                    Arc::new(Finding { key, severity, object, message, fields, chain, since, flaps })
+                    let (key, object, tags) = (key.clone(), object.clone(), tags.clone());
+                    Arc::new(Finding { key, severity, object, message, fields, chain, tags, since, flaps })
                 };
                 if self.open.contains_key(key) {
                     (!same).then(|| {

@@ -33,5 +33,6 @@ pub mod rules;
 pub mod schema;
 pub mod secret;
 pub mod store;
+pub mod tags;
 pub mod timers;
 pub mod tree;

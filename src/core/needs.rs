@@ -34,6 +34,7 @@ impl CompiledPolicy {
                 }
                 shape.managed_fields |= rule.asks_who();
             }
+            shape.paths.add(&self.noted());
         }
         if selection.reads_labels() || (select && selection.target.reads_labels()) {
             shape.paths.add(&labels());
@@ -56,12 +57,17 @@ impl CompiledPolicy {
     pub fn decides(&self, rule: &CompiledRule, index: usize) -> Paths {
         match &rule.kind {
             None => Paths::NONE,
-            Some(RuleKind::State(_)) => self.read_by(rule, &[Root::Object]),
+            Some(RuleKind::State(_)) => {
+                let mut paths = self.read_by(rule, &[Root::Object]);
+                paths.add(&self.noted());
+                paths
+            }
             Some(RuleKind::Change(change)) => change.scope.compared(),
             Some(RuleKind::Group(group)) => self.read_of_members(rule, group, index),
             Some(RuleKind::Drift(drift)) => {
                 let mut paths = self.read_by(rule, &[Root::Object]);
                 paths.add(&drift.scope.compared());
+                paths.add(&self.noted());
                 paths
             }
         }

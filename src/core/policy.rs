@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::alert::Route;
 use super::cel::{NowUse, Program, Reads, Root, Variable, Want};
 use super::finding::PolicyKey;
 use super::labels::LabelMatcher;
@@ -36,6 +37,10 @@ pub struct CompiledPolicy {
     pub lookups: Vec<Option<Lookup>>,
     /// The place of `params` among the lookups, and what follows when there are none.
     pub params: Option<(usize, NoParams)>,
+    /// Who is told of findings.
+    pub routes: Vec<Route>,
+    /// The labels of objects that routes read.
+    pub noted_labels: BTreeSet<Arc<str>>,
     /// The rules, those that did not compile among them.
     pub rules: Vec<CompiledRule>,
     /// Every expression that compiled, in the order in which they may read each other.

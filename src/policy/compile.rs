@@ -5,6 +5,7 @@ mod circles;
 mod groups;
 mod lookups;
 mod names;
+mod notify;
 mod patience;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 use crate::api::MonitorPolicySpec;
 use crate::api::monitor_policy::{DriftRule, PolicyRule, ResourceSelection};
+use crate::core::alert::Route;
 use crate::core::cel::{self, Program, Root, Scope, Want};
 use crate::core::diff::FieldScope;
 use crate::core::field_path::{FieldPattern, PatternStep, Step};
@@ -121,6 +123,8 @@ impl Compiler {
             rules.iter_mut().for_each(|rule| rule.kind = None);
         }
 
+        let routes = self.routes(&spec.notify, &rules);
+
         CompiledPolicy {
             key,
             uid,
@@ -131,6 +135,8 @@ impl Compiler {
             variables,
             lookups,
             params,
+            noted_labels: routes.iter().flat_map(Route::reads_labels).collect(),
+            routes,
             rules,
             expressions: self.expressions,
             problems: self.problems,

@@ -21,6 +21,7 @@ use crate::core::chain::Chain;
 use crate::core::engine::Engine;
 use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, PolicyKey};
 use crate::core::history::History;
+use crate::core::tags::Tags;
 use crate::metrics::{ErrorKind, Metrics};
 use crate::policy::Published;
 
@@ -165,6 +166,7 @@ pub fn from_status(status: &FindingStatus) -> Option<Finding> {
         message: status.message.as_str().into(),
         fields: fields::read(&status.fields, status.fields_omitted),
         chain: chain::read(&status.chain),
+        tags: Tags::default(),
         since: status.since.parse().ok()?,
         flaps: u32::try_from(status.flaps).unwrap_or_default(),
     })
@@ -179,6 +181,7 @@ fn occurrence(status: &OccurrenceStatus) -> Option<Occurrence> {
         message: status.message.as_str().into(),
         fields: fields::read(&status.fields, status.fields_omitted),
         chain: Chain::default(),
+        tags: Tags::default(),
         since: status.time.parse().ok()?,
         flaps: 0,
     };

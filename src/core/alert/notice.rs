@@ -85,6 +85,9 @@ pub struct Notice {
     pub changed: Vec<Item>,
     /// Those that the sink was told of and that do not stand open any more.
     pub resolved: Vec<Item>,
+    /// Those that the sink was told of one by one and that are part of a summary from now on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Item>,
     /// Changes that occurred, the oldest first.
     pub occurred: Vec<Item>,
     /// Exact numbers.
@@ -154,8 +157,10 @@ pub struct Totals {
     pub changed: usize,
     /// As [`Notice::resolved`].
     pub resolved: usize,
-    /// As [`Notice::occurred`], those that are no longer known among them.
+    /// As [`Notice::occurred`].
     pub occurred: usize,
+    /// Changes that occurred in the policy since the sink was last told of any, and that are no longer known one by one.
+    pub unlisted: u64,
 }
 
 /// One finding, or one change that occurred, as sinks are told of it.
@@ -171,12 +176,18 @@ pub struct Item {
     pub rule: String,
     /// How bad it is.
     pub severity: Severity,
+    /// Name of the entry of `spec.resources` that selects the object; empty when it is about a group of objects.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub selected_by: String,
     /// The object; none when it is about a group of objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ObjectName>,
     /// The key of the group that it is about, of a rule with groupBy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object_group: Option<String>,
+    /// How bad it was when the sink was told last, when that was something else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_severity: Option<Severity>,
     /// What is wrong: one line of at most 512 bytes.
     pub message: String,
     /// When it began to be wrong; of an occurrence, when it was seen.

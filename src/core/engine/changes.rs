@@ -16,6 +16,7 @@ use crate::core::finding::{Finding, FindingKey, Occurrence, Resolution, Transiti
 use crate::core::lookup::Arena;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{CompiledRule, Operation, Verdict, Violation};
+use crate::core::tags::Tags;
 
 /// A change is judged when it is seen or never.
 const NOT_KNOWN: &str = "when it changed, what the rule looks up was not known yet";
@@ -115,7 +116,13 @@ impl Engine {
             let gone = operation == Operation::Delete;
             let error_key = if gone { FindingKey { uid: "".into(), ..key.clone() } } else { key.clone() };
             let Verdict::Violation(Violation { message, fields, chain }) = verdict else {
-                tracked.ledger.enter(&error_key, rule.severity, object.id(), verdict, now);
+                tracked.ledger.enter(
+                    &error_key,
+                    rule.severity,
+                    (object.id(), &Tags::default()),
+                    verdict,
+                    now,
+                );
                 continue;
             };
             tracked.ledger.forget(&error_key, Resolution::Compliant);
@@ -127,6 +134,7 @@ impl Engine {
                 message,
                 fields,
                 chain,
+                tags: Tags::of(policy, object),
                 since: now,
                 flaps: 0,
             };

@@ -29,6 +29,7 @@ use crate::core::members::Member;
 use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{CompiledRule, Group, Place, Verdict};
+use crate::core::tags::Tags;
 use crate::core::timers::Timers;
 use crate::core::tree::Node;
 
@@ -268,7 +269,8 @@ impl Engine {
                     Judged::Known(verdict, moment) => {
                         tracked.groups.moments.set(&(*n, key.clone()), moment);
                         let object = ObjectId::of_group(&key);
-                        tracked.ledger.enter(&finding, rule.severity, &object, verdict, now)
+                        let about = (&object, &Tags::default());
+                        tracked.ledger.enter(&finding, rule.severity, about, verdict, now)
                     }
                 };
                 out.extend(transition.map(|transition| (policy.clone(), transition)));

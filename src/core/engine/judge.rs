@@ -1,5 +1,6 @@
 //! One object, one policy: the namespace filter, the match conditions, the rules.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use crate::core::policy::CompiledPolicy;
 use crate::core::project::ProjectedObject;
 use crate::core::rules::{self, CompiledRule, DriftVerdict, Operation, Place, RuleKind, Verdict, error_text};
 use crate::core::schema::Schema;
+use crate::core::tags::Tags;
 use crate::core::tree::Node;
 
 /// What an object is judged by, beside itself.
@@ -204,6 +206,7 @@ impl Engine {
         self.judged += 1;
         let (ledger, feeds, watches) = (&mut tracked.ledger, &tracked.feeds, &self.watches);
         let (groups, by) = (&mut tracked.groups, (plan.index, watch));
+        let noted = Noted { policy, object, tags: OnceCell::new() };
         let mut key = FindingKey { rule: "".into(), selection: reader.selection.clone(), uid: uid.clone() };
         let answered = ask(policy, rules, object, facts, |rule, admission, asked| {
             key.rule = rule.name.clone();
@@ -219,9 +222,13 @@ impl Engine {
                 // What it is to a group stands in no finding of its own, and why that is not known does.
                 let transition = match &placed {
                     Ok(_) => ledger.forget(&key, Resolution::NotSelected),
-                    Err(error) => {
-                        ledger.enter(&key, rule.severity, object.id(), Verdict::Error(error.clone()), now)
-                    }
+                    Err(error) => ledger.enter(
+                        &key,
+                        rule.severity,
+                        noted.about(false),
+                        Verdict::Error(error.clone()),
+                        now,
+                    ),
                 };
                 out.extend(transition.map(|t| (reader.policy.clone(), t)));
                 groups.place(rule, object, by, &placed.unwrap_or_default(), watches);
@@ -268,7 +275,8 @@ impl Engine {
             };
             let transition = match verdict {
                 DriftVerdict::Known(verdict, drifted) => {
-                    let transition = ledger.enter(&key, rule.severity, object.id(), verdict, now);
+                    let about = noted.about(matches!(verdict, Verdict::Violation(_)));
+                    let transition = ledger.enter(&key, rule.severity, about, verdict, now);
                     ledger.keep_drifted(&key, drifted);
                     transition
                 }
@@ -290,6 +298,21 @@ impl Engine {
         if !tracked.groups.is_empty() {
             self.wake_groups(&reader.policy);
         }
+    }
+}
+
+/// What is noted of an object, once a finding asks for it.
+struct Noted<'a> {
+    policy: &'a CompiledPolicy,
+    object: &'a ProjectedObject,
+    tags: OnceCell<Tags>,
+}
+
+impl Noted<'_> {
+    fn about(&self, is_finding: bool) -> (&ObjectId, &Tags) {
+        static NOTHING: Tags = Tags { labels: None, silence: None };
+        let tags = || self.tags.get_or_init(|| Tags::of(self.policy, self.object));
+        (self.object.id(), if is_finding { tags() } else { &NOTHING })
     }
 }
 

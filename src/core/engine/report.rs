@@ -136,9 +136,12 @@ impl Engine {
     }
 
     /// The selections of a policy that are settled, so that what is not open is not wrong. That of no name stands for
-    /// groups: their findings are open until they are judged otherwise.
+    /// groups: it is settled while all of them are judged.
     pub fn settled(&self, key: &PolicyKey) -> HashSet<Arc<str>> {
-        let settled = |tracked: &Tracked| tracked.settled.iter().cloned().chain(["".into()]).collect();
+        let settled = |tracked: &Tracked| {
+            let groups = (!tracked.groups.are_fresh()).then(|| "".into());
+            tracked.settled.iter().cloned().chain(groups).collect()
+        };
         self.policies.get(key).map(settled).unwrap_or_default()
     }
 

@@ -147,6 +147,7 @@ fn one(
     });
     let rules: Vec<PolicyRule> = rules.collect();
     let converted = MonitorPolicySpec {
+        notify: Vec::new(),
         suspend: false,
         severity: bound.severity(),
         resources,

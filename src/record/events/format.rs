@@ -20,6 +20,7 @@ use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, PolicyKey,
 use crate::core::hash::fnv1a;
 use crate::core::policy::CompiledPolicy;
 use crate::core::rules::one_line;
+use crate::core::tags::Tags;
 
 /// Longest note that the API server accepts, in bytes.
 const MAX_NOTE_LEN: usize = 1024;
@@ -232,6 +233,7 @@ pub fn parse(event: &Event) -> Option<Told> {
         message: "".into(),
         fields: fields(annotations.get(FIELDS).map(String::as_str)),
         chain: chain(annotations.get(CHAIN).map(String::as_str)),
+        tags: Tags::default(),
         since: annotations.get(SINCE)?.parse().ok()?,
         flaps: annotations.get(FLAPS).and_then(|text| text.parse().ok()).unwrap_or_default(),
     };

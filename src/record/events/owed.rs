@@ -73,6 +73,7 @@ mod tests {
     use crate::core::fields::Fields;
     use crate::core::finding::{ObjectId, PolicyKey, Severity};
     use crate::core::rules::Operation;
+    use crate::core::tags::Tags;
     use crate::policy::compile;
 
     fn finding(name: &str, selection: &str, severity: Severity) -> Arc<Finding> {
@@ -91,6 +92,7 @@ mod tests {
             message: "m".into(),
             fields: Fields::default(),
             chain: Chain::default(),
+            tags: Tags::default(),
             since: jiff::Timestamp::UNIX_EPOCH,
             flaps: 0,
         })

@@ -162,6 +162,7 @@ mod tests {
     use crate::core::check::Warning;
     use crate::core::fields::Fields;
     use crate::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
+    use crate::core::tags::Tags;
     use crate::testing::{ApiServer, Reply};
 
     fn resolved() -> Owed {
@@ -180,6 +181,7 @@ mod tests {
             message: "m".into(),
             fields: Fields::default(),
             chain: Chain::default(),
+            tags: Tags::default(),
             since: Timestamp::UNIX_EPOCH,
             flaps: 0,
         };

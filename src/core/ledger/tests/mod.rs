@@ -33,7 +33,7 @@ fn enter(
     verdict: Verdict,
     t: i64,
 ) -> Option<Transition> {
-    ledger.enter(&key(rule, uid), severity, &object(uid), verdict, at(t))
+    ledger.enter(&key(rule, uid), severity, (&object(uid), &Tags::default()), verdict, at(t))
 }
 
 fn violation(text: &str) -> Verdict {
@@ -103,6 +103,7 @@ fn what_was_restored_is_confirmed_silently_or_resolved_when_its_selection_is_com
         message: "x".into(),
         fields: Fields::default(),
         chain: Chain::default(),
+        tags: Tags::default(),
         since: at(1),
         flaps: 0,
     };

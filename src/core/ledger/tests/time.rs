@@ -189,6 +189,7 @@ fn what_was_restored_goes_on_when_it_is_confirmed() {
         message: "x".into(),
         fields: Fields::default(),
         chain: Chain::default(),
+        tags: Tags::default(),
         since: at(100),
         flaps,
     };

@@ -31,6 +31,7 @@ fn finding(rule: &str, selection: &str, uid: &str) -> Finding {
         message: "no limits".into(),
         fields: Default::default(),
         chain: Chain::default(),
+        tags: Tags::default(),
         since: at(100),
         flaps: 0,
     }

@@ -42,6 +42,7 @@ fn found(severity: Severity, name: &str) -> Arc<Finding> {
         message: "no limits".into(),
         fields: Default::default(),
         chain: Chain::default(),
+        tags: Tags::default(),
         since: "2024-05-01T12:00:00.75Z".parse().expect("a time"),
         flaps: 0,
     })

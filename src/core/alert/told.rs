@@ -1,0 +1,98 @@
+//! What one sink was told of one policy: the part that survives a restart.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::notice::{Item, Reason};
+
+/// Most findings of a summary whose identities are remembered; of more only their number is.
+pub const MAX_MEMBERS: usize = 10_000;
+
+/// See the module.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Told {
+    /// Name of the sink.
+    pub sink: String,
+    /// Name of the policy.
+    pub policy: String,
+    /// Its UID.
+    pub uid: String,
+    /// For each selection that was complete, since when its findings are news to the sink.
+    pub selections: BTreeMap<String, Timestamp>,
+    /// By [`super::Group::id`]: those of which something stands open, or was refused.
+    pub groups: BTreeMap<String, ToldGroup>,
+    /// Identities of the occurrences that were told, as far as they are still known.
+    pub occurrences: BTreeSet<String>,
+    /// All occurrences of the policy when the sink was last told of one.
+    pub occurred: u64,
+}
+
+/// What was told of one group.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ToldGroup {
+    /// As [`super::Group::by`].
+    pub by: BTreeMap<String, String>,
+    /// What was told to stand open, by identity. Empty when it was told as a summary.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<String, Item>,
+    /// Set when it was told as a summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+    /// When; the beginning of time if it never was.
+    pub at: Timestamp,
+    /// How many notices of it arrived.
+    pub sequence: u64,
+    /// What the sink gave as reference.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The last notice, when it was refused for good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead: Option<Dead>,
+}
+
+impl ToldGroup {
+    /// Whether the sink takes something of it to be open.
+    pub fn is_open(&self) -> bool {
+        !self.items.is_empty() || self.summary.is_some()
+    }
+
+    /// Takes what the sink knows to be open: these, or so many and their hashes.
+    pub(super) fn note_open(&mut self, items: &[Item], summary: Option<(usize, BTreeSet<u64>)>) {
+        let one_by_one = items.iter().filter(|_| summary.is_none());
+        self.items = one_by_one.map(|item| (item.id.clone(), item.clone())).collect();
+        self.summary = summary.map(|(count, members)| Summary { count, members });
+    }
+}
+
+/// What was told to stand open, of a group that is told as a summary.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    /// How many.
+    pub count: usize,
+    /// A hash of each identity; none when there are more than [`MAX_MEMBERS`].
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub members: BTreeSet<u64>,
+}
+
+/// A notice that was refused for good.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dead {
+    /// A hash of what it said.
+    pub content: u64,
+    /// Why it was owed.
+    pub reason: Reason,
+    /// What it told of first.
+    pub finding: String,
+    /// What the sink said.
+    pub error: String,
+    /// When.
+    pub at: Timestamp,
+    /// Generation of the sink that refused it.
+    pub generation: i64,
+}
