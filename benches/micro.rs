@@ -151,5 +151,11 @@ fn violation() -> Verdict {
 }
 
 fn enter(ledger: &mut Ledger, (key, object): &(FindingKey, ObjectId), verdict: Verdict) {
-    black_box(ledger.enter(key, Severity::Medium, object, verdict, Timestamp::UNIX_EPOCH));
+    black_box(ledger.enter(
+        key,
+        Severity::Medium,
+        (object, &Tags::default()),
+        verdict,
+        Timestamp::UNIX_EPOCH,
+    ));
 }

@@ -25,7 +25,7 @@ use crate::judge::Judge;
 use crate::leader::{self, Elector};
 use crate::metrics::Metrics;
 use crate::nudge::{Fan, Nudges};
-use crate::policy::{self, Published};
+use crate::policy::{self, Published, SinkSet};
 use crate::record::{self, Sources};
 use crate::watch::manager::Manager;
 use crate::watch::schemas::Checker;
@@ -116,12 +116,17 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send + 'stat
         let published = published.clone();
         spawn_debug(&mut tasks, listener, Inspect { metrics: metrics.clone(), published, at_work });
     }
-    // Their watch is paced as any other.
+    // Their watches are paced as any other.
     let policies = policy::run(client.clone(), publish, metrics.clone());
     tasks.spawn(CONVERSATION.scope(Arc::default(), policies));
+    let (publish, sinks) = watch::channel(SinkSet::default());
+    let following = policy::run_sinks(client.clone(), publish, metrics.clone());
+    tasks.spawn(CONVERSATION.scope(Arc::default(), following));
 
-    let lead =
-        |stopping| lead(&options, client.clone(), metrics.clone(), published.clone(), &working, stopping);
+    let lead = |stopping| {
+        let followed = Followed { published: published.clone(), sinks: sinks.clone() };
+        lead(&options, client.clone(), metrics.clone(), followed, &working, stopping)
+    };
     let Some(mut elector) = elector else {
         metrics.leader.set(1);
         return tokio::select! {
@@ -186,12 +191,18 @@ fn spawn_http(
     });
 }
 
+/// What users wrote, as it is at any time.
+struct Followed {
+    published: watch::Receiver<Published>,
+    sinks: watch::Receiver<SinkSet>,
+}
+
 /// Watches, judges and writes until `stopping` changes; then finishes queued writes.
 async fn lead(
     options: &Options,
     client: Client,
     metrics: Arc<Metrics>,
-    mut published: watch::Receiver<Published>,
+    Followed { mut published, sinks }: Followed,
     working: &watch::Sender<Option<Working>>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), AppError> {
@@ -206,8 +217,9 @@ async fn lead(
         _ = stopping.changed() => return Ok(()),
     };
 
-    let (status_nudges, event_nudges) = (Arc::new(Nudges::default()), Arc::new(Nudges::default()));
-    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone()]);
+    let [status_nudges, event_nudges, alert_nudges]: [Arc<Nudges>; 3] = Default::default();
+    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone(), alert_nudges.clone()]);
+    let alerts = Arc::new(record::alerts::Board::new(status_nudges.clone()));
     let judge = Judge::start(engine, fan.clone(), metrics.clone()).map_err(AppError::Thread)?;
     let board = Arc::new(Board::new(fan.clone()));
     let settings = Settings {
@@ -243,11 +255,13 @@ async fn lead(
 
     let (finish, finishing) = watch::channel(false);
     let thread = judge.clone();
-    let sources = Sources { client, judge, board, published, nudges: status_nudges, metrics };
+    let sources = Sources { client, judge, board, alerts, published, nudges: status_nudges, metrics };
     let mut recorders = JoinSet::new();
     recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
     let sources = Sources { nudges: event_nudges, ..sources };
-    recorders.spawn(record::events::run(sources, told, options.identity.clone(), finishing));
+    recorders.spawn(record::events::run(sources.clone(), told, options.identity.clone(), finishing.clone()));
+    let sources = Sources { nudges: alert_nudges, ..sources };
+    recorders.spawn(record::alerts::run(sources, sinks, options.namespace.clone(), finishing));
 
     tokio::select! {
         // An error means that the sender is gone, which is the end, too.

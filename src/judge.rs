@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
+use crate::core::alert::Truth;
 use crate::core::engine::{Assignment, Engine, KeptReport, Outcome, PolicyReport};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::finding::{Finding, PolicyKey, Transition};
@@ -111,6 +112,12 @@ impl Judge {
     pub async fn open(&self, policy: &PolicyKey) -> (Vec<Arc<Finding>>, HashSet<Arc<str>>) {
         let policy = policy.clone();
         self.ask(move |engine| (engine.open(&policy), engine.settled(&policy))).await
+    }
+
+    /// What is true of a policy, for those who tell of it; none when it is not judged.
+    pub async fn truth(&self, policy: &PolicyKey) -> Option<Truth> {
+        let policy = policy.clone();
+        self.ask(move |engine| engine.truth(&policy)).await
     }
 
     /// What occurred in a policy.

@@ -82,6 +82,22 @@ pub struct PolicyLabel {
     pub policy: String,
 }
 
+/// Something of one sink.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SinkLabel {
+    /// Sink.
+    pub sink: String,
+}
+
+/// Notices to one sink, by what became of them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct NoticeLabel {
+    /// Sink.
+    pub sink: String,
+    /// `sent`, `failed` or `dead`.
+    pub outcome: &'static str,
+}
+
 /// Kind of an error.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ErrorLabel {
@@ -139,6 +155,15 @@ pub struct Metrics {
     pub events_held_back: Family<PolicyLabel, Gauge>,
     /// Status writes.
     pub status_writes: Counter,
+    notices: Family<NoticeLabel, Counter>,
+    sink_owed: Family<SinkLabel, Gauge>,
+    sink_dead: Family<SinkLabel, Gauge>,
+    sink_breaker: Family<SinkLabel, Gauge>,
+    sink_latency: Family<SinkLabel, Histogram, fn() -> Histogram>,
+}
+
+fn latencies() -> Histogram {
+    Histogram::new([0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 300.0, 1800.0])
 }
 
 fn durations() -> Histogram {
@@ -170,6 +195,11 @@ impl Default for Metrics {
             events_written: Counter::default(),
             events_held_back: Family::default(),
             status_writes: Counter::default(),
+            notices: Family::default(),
+            sink_owed: Family::default(),
+            sink_dead: Family::default(),
+            sink_breaker: Family::default(),
+            sink_latency: Family::new_with_constructor(latencies),
             judgements: Counter::default(),
         };
         // The encoder appends `_total` to counters.
@@ -221,6 +251,31 @@ impl Default for Metrics {
         let text = "Objects that rules on states were asked about, each time once for a policy";
         registry.register("judgements", text, m.judgements.clone());
         registry.register("status_writes", "Status writes", m.status_writes.clone());
+        registry.register(
+            "sink_notices",
+            "Attempts to tell a sink, by what became of them: sent, failed or dead",
+            m.notices.clone(),
+        );
+        registry.register(
+            "sink_owed",
+            "Groups of findings of which a sink is owed news",
+            m.sink_owed.clone(),
+        );
+        registry.register(
+            "sink_dead",
+            "Groups of findings whose last notice a sink refused for good",
+            m.sink_dead.clone(),
+        );
+        registry.register(
+            "sink_breaker",
+            "Whether a sink is believed to answer: 0 it is, 1 it is being tried, 2 it is left alone",
+            m.sink_breaker.clone(),
+        );
+        registry.register(
+            "sink_latency_seconds",
+            "Time from when news was owed to a sink until the sink had it, waiting for more to tell with it included",
+            m.sink_latency.clone(),
+        );
         Self { registry: root, ..metrics }
     }
 }
@@ -234,6 +289,36 @@ impl Metrics {
     /// How long a handler takes, in seconds.
     pub fn durations(&self, handler: &'static str) -> Histogram {
         self.handler_duration.get_or_create_owned(&HandlerLabel { handler })
+    }
+
+    /// Counts an attempt to tell a sink.
+    pub fn count_notice(&self, sink: &str, outcome: &'static str) {
+        self.notices.get_or_create(&NoticeLabel { sink: sink.to_owned(), outcome }).inc();
+    }
+
+    /// From when something was owed to a sink until it had it, in seconds.
+    pub fn sink_latency(&self, sink: &str) -> Histogram {
+        self.sink_latency.get_or_create_owned(&SinkLabel { sink: sink.to_owned() })
+    }
+
+    /// How it goes with a sink: groups owed, state of its breaker, groups refused for good.
+    pub fn set_sink(&self, sink: &str, owed: usize, breaker: i64, dead: usize) {
+        let label = SinkLabel { sink: sink.to_owned() };
+        self.sink_owed.get_or_create(&label).set(owed as i64);
+        self.sink_dead.get_or_create(&label).set(dead as i64);
+        self.sink_breaker.get_or_create(&label).set(breaker);
+    }
+
+    /// Drops the series of a sink that is gone.
+    pub fn forget_sink(&self, sink: &str) {
+        for outcome in ["sent", "failed", "dead"] {
+            self.notices.remove(&NoticeLabel { sink: sink.to_owned(), outcome });
+        }
+        let label = SinkLabel { sink: sink.to_owned() };
+        self.sink_owed.remove(&label);
+        self.sink_dead.remove(&label);
+        self.sink_breaker.remove(&label);
+        self.sink_latency.remove(&label);
     }
 
     /// Drops the series of a policy that is gone.

@@ -23,7 +23,8 @@ pub struct MonitorPolicyStatus {
     pub observed_generation: Option<i64>,
 
     /// Ready: every rule compiled and every resource is being watched. Compliant: no finding is open; Unknown
-    /// while not everything is watched, so that "no findings" never means "not looking".
+    /// while not everything is watched, so that "no findings" never means "not looking". Notifying: what is owed to the
+    /// sinks of spec.notify arrives; absent when there are none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -66,6 +67,11 @@ pub struct MonitorPolicyStatus {
     /// Warnings that are not listed here.
     #[serde(default)]
     pub warnings_omitted: i64,
+
+    /// How it goes with each sink of spec.notify.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["sink".into()]))]
+    pub notify: Vec<NotifyStatus>,
 
     /// The latest changes that a rule with on does not allow, the newest first. At most 20; the totals in summary
     /// and rules count all. They happened, and stand for nothing that is wrong now.
@@ -157,6 +163,42 @@ pub enum ResourceState {
     Invalid,
 }
 
+/// How it goes with one sink.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct NotifyStatus {
+    /// Name of the AlertSink.
+    pub sink: String,
+    /// Whether what is owed to it arrives.
+    pub state: NotifyState,
+    /// Why not, and what to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// Open findings that the sink is told of. Refreshed with other changes, and otherwise every 30 seconds.
+    #[serde(default)]
+    pub open: i64,
+    /// Groups of findings of which there is something to tell now. Refreshed as open is.
+    #[serde(default)]
+    pub owed: i64,
+    /// Open findings that the sink is not told of, because their object has the annotation polywatch.dev/silence-until.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub silenced: i64,
+    /// Until when nothing new is told, while a window of mute lasts (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub muted_until: Option<String>,
+}
+
+/// Whether what is owed to a sink arrives.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotifyState {
+    /// It does.
+    Ready,
+    /// It does not; the status of the AlertSink says more.
+    NotReady,
+    /// There is no AlertSink of this name.
+    NotFound,
+}
+
 /// What one rule found.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
@@ -199,6 +241,13 @@ pub struct FindingStatus {
     pub message: String,
     /// When the finding opened; of a rule with for, when it began to be false (RFC 3339).
     pub since: String,
+    /// Until when no sink is told of it, as the annotation polywatch.dev/silence-until of the object says (RFC 3339).
+    /// Absent when the policy has no notify.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silenced_until: Option<String>,
+    /// What is wrong with that annotation, so that it silences nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silence_problem: Option<String>,
     /// How often it opened within the time of the rule's flapping, the last time included. Absent while that is once.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub flaps: i64,

@@ -4,9 +4,11 @@
 //! server. Every recorder is level triggered: it compares what is true with what it last wrote and writes the
 //! difference, within its own bound. `app` starts them while this process is the leader.
 
+pub mod alerts;
 mod chain;
 pub mod events;
 mod fields;
+mod patch;
 pub mod restore;
 pub mod status;
 pub mod store;
@@ -36,6 +38,8 @@ pub struct Sources {
     pub judge: Judge,
     /// States of watches.
     pub board: Arc<Board>,
+    /// How it goes with sinks.
+    pub alerts: Arc<alerts::Board>,
     /// Policies in force.
     pub published: watch::Receiver<Published>,
     /// Which policies to look at.

@@ -3,6 +3,7 @@
 //! At most one write a second for a policy, none when nothing changed; when only counts of objects changed, one
 //! in thirty seconds.
 
+mod notify;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,17 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use kube::api::{Api, Patch, PatchParams};
-use kube::{Client, Resource};
-use serde_json::json;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use super::{Sources, WRITE_TIMEOUT};
+use super::Sources;
+use super::patch::{PatchError, patch_status};
 use crate::api::status::MAX_LISTED_FINDINGS;
-use crate::api::{FIELD_MANAGER, MonitorPolicy, MonitorPolicyStatus};
+use crate::api::{MonitorPolicy, MonitorPolicyStatus};
 use crate::core::engine::Reader;
 use crate::core::finding::{PolicyKey, Severity};
 use crate::core::policy::CompiledPolicy;
@@ -77,13 +76,7 @@ struct Recorder {
 struct Written {
     policy: PolicyKey,
     status: MonitorPolicyStatus,
-    result: Result<(), WriteError>,
-}
-
-enum WriteError {
-    /// The policy is gone or is another one by now, or a server that is only starting does not know it yet.
-    Gone,
-    Failed(String),
+    result: Result<(), PatchError>,
 }
 
 impl Recorder {
@@ -176,7 +169,7 @@ impl Recorder {
         entry.last_write = Some(now);
         let client = self.sources.client.clone();
         self.writes.spawn(async move {
-            let result = patch(client, &policy, &compiled.uid, &status).await;
+            let result = patch_status::<MonitorPolicy, _>(client, &policy.0, &compiled.uid, &status).await;
             Written { policy, status, result }
         });
     }
@@ -194,11 +187,11 @@ impl Recorder {
                 entry.written = Some(done.status);
                 entry.due.get_or_insert(Instant::now() + COUNTS_INTERVAL);
             }
-            Err(WriteError::Gone) => {
+            Err(PatchError::Gone) => {
                 // If it is true, the set of policies will say so; the status of one that came in its place is owed.
                 entry.due.get_or_insert(Instant::now() + MIN_INTERVAL);
             }
-            Err(WriteError::Failed(error)) => {
+            Err(PatchError::Failed(error)) => {
                 self.sources.metrics.error(ErrorKind::StatusWrite);
                 entry.failures = entry.failures.saturating_add(1);
                 let pause = MIN_INTERVAL.saturating_mul(1 << entry.failures.min(5)).min(MAX_BACKOFF);
@@ -267,32 +260,13 @@ async fn status_of(
     });
     let states: Vec<_> = states.collect();
     let warnings = sources.board.warnings(policy);
-    Some(render::render(policy, report.as_ref(), &states, warnings.as_deref(), before, Timestamp::now()))
-}
-
-async fn patch(
-    client: Client,
-    policy: &PolicyKey,
-    uid: &str,
-    status: &MonitorPolicyStatus,
-) -> Result<(), WriteError> {
-    let api: Api<MonitorPolicy> = Api::all(client);
-    // The UID makes sure that a policy of the same name that came later does not get this status.
-    let body = json!({
-        "apiVersion": MonitorPolicy::api_version(&()),
-        "kind": MonitorPolicy::kind(&()),
-        "metadata": {"name": policy.0, "uid": uid},
-        "status": status,
-    });
-    let params = PatchParams::apply(FIELD_MANAGER).force();
-    let patch = Patch::Apply(body);
-    let write = api.patch_status(&policy.0, &params, &patch);
-    match tokio::time::timeout(WRITE_TIMEOUT, write).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => Err(WriteError::Gone),
-        Ok(Err(error)) => Err(WriteError::Failed(error.to_string())),
-        Err(_) => Err(WriteError::Failed(format!("no answer within {} s", WRITE_TIMEOUT.as_secs()))),
-    }
+    let known = render::Known {
+        report: report.as_ref(),
+        states: &states,
+        warnings: warnings.as_deref(),
+        sinks: &sources.alerts.of(&policy.key),
+    };
+    Some(render::render(policy, known, before, Timestamp::now()))
 }
 
 #[cfg(test)]

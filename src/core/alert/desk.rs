@@ -11,7 +11,7 @@ use super::known::Known;
 use super::news::News;
 use super::notice::{Group, Item, MAX_SAMPLES, Notice, Reason, Totals};
 use super::route::Route;
-use super::told::{Dead, Told, ToldGroup};
+use super::told::{Dead, InFlight, Told, ToldGroup};
 use super::wanted::{Wanted, Wants};
 use crate::core::finding::{Finding, Severity};
 use crate::core::history::History;
@@ -216,6 +216,7 @@ impl Desk {
             }
             None => {
                 self.waiting.remove(group);
+                let told = told.filter(|_| news.count() > 0);
                 let Some((told, resend)) = told.zip(pace.resend) else { return };
                 let at = later(told.at, resend);
                 (Reason::Resend, at, at)
@@ -242,6 +243,21 @@ impl Desk {
         });
     }
 
+    /// Notes that a notice is about to be sent. That has to be written down before it is, if [`Self::take_unsaved`] says
+    /// so: who is killed then does not know whether it arrived.
+    pub fn begin(&mut self, out: &Outgoing) {
+        let notice = &out.notice;
+        if notice.totals.opened + notice.totals.changed == 0 {
+            return;
+        }
+        let group = self.told.groups.entry(notice.group.id.clone()).or_default();
+        let before = (group.by.clone(), group.in_flight.clone());
+        group.by.clone_from(&notice.group.by);
+        let news = notice.opened.iter().chain(&notice.changed);
+        group.in_flight.add(news, notice.collapsed.then_some((notice.totals.open, &out.members)));
+        self.unsaved |= before != (group.by.clone(), group.in_flight.clone());
+    }
+
     /// Notes that a notice arrived.
     pub fn sent(&mut self, out: &Outgoing, reference: Option<String>, now: Timestamp) {
         let notice = &out.notice;
@@ -256,6 +272,7 @@ impl Desk {
         group.by.clone_from(&notice.group.by);
         (group.at, group.sequence, group.dead) = (now, group.sequence.saturating_add(1), None);
         group.reference = reference.or(group.reference.take());
+        group.in_flight = InFlight::default();
         group.note_open(&notice.open, notice.collapsed.then(|| (notice.totals.open, out.members.clone())));
     }
 
@@ -270,6 +287,7 @@ impl Desk {
         let finding = first.iter().find_map(|items| items.first());
         let group = self.told.groups.entry(notice.group.id.clone()).or_default();
         group.by.clone_from(&notice.group.by);
+        group.in_flight = InFlight::default();
         group.dead = Some(Dead {
             content: out.content,
             reason: notice.reason,
@@ -284,7 +302,7 @@ impl Desk {
     pub fn is_done(&self, truth: &Truth, sink: &str) -> bool {
         let policy = truth.policy.as_deref().filter(|policy| *policy.uid == *self.told.uid);
         let is_named = policy.is_some_and(|policy| policy.routes.iter().any(|route| *route.sink == *sink));
-        !is_named && !self.told.groups.values().any(ToldGroup::is_open)
+        !is_named && !self.told.groups.values().any(ToldGroup::may_be_open)
     }
 
     /// From the first time that a selection is complete on, what opens is news.

@@ -17,3 +17,6 @@ pub use notice::{Group, Item, Notice, ObjectName, Reason, Totals};
 pub use route::{Baseline, Dimension, Route, Schedule};
 pub use told::{Dead, MAX_MEMBERS, Told, ToldGroup};
 pub use wanted::MAX_GROUPS;
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,8 @@ pub(super) struct News {
     /// Of a summary: what makes each finding the same, as long as they are not too many.
     pub(super) members: BTreeSet<u64>,
     wanted: usize,
+    /// Whether something may be open to the sink of which nothing else is known.
+    may_be_open: bool,
 }
 
 impl News {
@@ -43,7 +45,8 @@ impl News {
         now: Timestamp,
     ) -> Option<Self> {
         // Once a summary, always one, until nothing is open: a group at the limit would be told in turns.
-        let was_summary = told.is_some_and(|told| told.summary.is_some());
+        let summary = |told: &ToldGroup| told.summary.is_some() || told.in_flight.summary.is_some();
+        let was_summary = told.is_some_and(summary);
         let collapsed = wanted.is_summary() || was_summary || wanted.open.len() > MAX_ITEMS;
         // It is not noted of which selections the findings of a summary are.
         if collapsed && !known.everything() {
@@ -80,7 +83,7 @@ impl News {
 
     /// Whether there is nothing to tell, and nothing that could be told again.
     pub(super) fn is_nothing(&self) -> bool {
-        self.reason.is_none() && self.count() == 0
+        self.reason.is_none() && self.count() == 0 && !self.may_be_open
     }
 
     /// Whether all that there is to tell is what is resolved.
@@ -97,7 +100,7 @@ impl News {
         now: Timestamp,
     ) -> Self {
         let mut news = Self::default();
-        let nothing = BTreeMap::new();
+        let (nothing, in_flight) = (BTreeMap::new(), told.map(|told| &told.in_flight));
         let told = told.map_or(&nothing, |told| &told.items);
         let mut open = HashSet::new();
         for (id, finding) in &wanted.open {
@@ -107,7 +110,8 @@ impl News {
                 // earlier process is in whole seconds.
                 Some(before) if before.since.as_second() == finding.since.as_second() => {
                     let item = Item::of_finding(policy, finding);
-                    if item.differs(before) {
+                    if item.differs(before) || in_flight.is_some_and(|in_flight| in_flight.may_differ(&item))
+                    {
                         let previous = Some(before.severity).filter(|severity| *severity != item.severity);
                         news.changed.push(Item { previous_severity: previous, ..item });
                     }
@@ -115,9 +119,14 @@ impl News {
                 _ => news.opened.push(Item::of_finding(policy, finding)),
             }
         }
-        for item in told.values().filter(|item| !open.contains(&item.id)) {
+        let in_flight = in_flight.into_iter().flat_map(|in_flight| in_flight.items.values());
+        let known_of = told.values().chain(in_flight.filter(|item| !told.contains_key(&item.id)));
+        for item in known_of.filter(|item| !open.contains(&item.id)) {
             if !known.rule(&item.selected_by, &item.rule) {
-                news.held.push(item.clone());
+                match told.contains_key(&item.id) {
+                    true => news.held.push(item.clone()),
+                    false => news.may_be_open = true,
+                }
                 continue;
             }
             let why = because.get(&item.id).cloned().or_else(|| known.gone(&item.rule));
@@ -133,16 +142,25 @@ impl News {
         if is <= MAX_MEMBERS {
             news.members = wanted.open.iter().map(|(id, finding)| member(id, finding.since)).collect();
         }
-        let one_by_one = told.into_iter().flat_map(|told| told.items.values());
-        news.replaced = one_by_one.map(|item| Item { ended: Some(now), ..item.clone() }).collect();
+        let one_by_one = |told: &ToldGroup| {
+            let both = told.items.iter().chain(&told.in_flight.items);
+            both.map(|(id, item)| (id.clone(), item.clone())).collect::<BTreeMap<String, Item>>()
+        };
+        let one_by_one = told.map(one_by_one).unwrap_or_default();
+        news.replaced = one_by_one.into_values().map(|item| Item { ended: Some(now), ..item }).collect();
         let summary = told.and_then(|told| told.summary.clone()).unwrap_or_default();
-        let replaced = news.replaced.iter().map(|item| member(&item.id, item.since));
-        let before: BTreeSet<u64> = summary.members.into_iter().chain(replaced).collect();
-        let was = summary.count + news.replaced.len();
+        let told_items = told.into_iter().flat_map(|told| told.items.values());
+        let told_items = told_items.map(|item| member(&item.id, item.since));
+        let before: BTreeSet<u64> = summary.members.into_iter().chain(told_items).collect();
+        let was = summary.count + told.map_or(0, |told| told.items.len());
         let are_known = before.len() == was && news.members.len() == is;
+        let in_flight = told.and_then(|told| told.in_flight.summary.clone()).unwrap_or_default();
         (news.opened_count, news.resolved_count) = match are_known {
-            true => (news.members.difference(&before).count(), before.difference(&news.members).count()),
-            false => (is.saturating_sub(was), was.saturating_sub(is)),
+            true => {
+                let maybe: BTreeSet<u64> = before.union(&in_flight.members).copied().collect();
+                (news.members.difference(&before).count(), maybe.difference(&news.members).count())
+            }
+            false => (is.saturating_sub(was), was.max(in_flight.count).saturating_sub(is)),
         };
         let is_new = wanted.open.iter().filter(|(id, finding)| !before.contains(&member(id, finding.since)));
         let first = is_new.take(if news.opened_count > 0 { MAX_SAMPLES } else { 0 });

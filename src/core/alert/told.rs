@@ -10,6 +10,9 @@ use super::notice::{Item, Reason};
 /// Most findings of a summary whose identities are remembered; of more only their number is.
 pub const MAX_MEMBERS: usize = 10_000;
 
+/// Most findings of a group of which it is remembered that a notice of them may have arrived.
+pub const MAX_IN_FLIGHT: usize = 200;
+
 /// See the module.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,6 +45,9 @@ pub struct ToldGroup {
     /// Set when it was told as a summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
+    /// What it may know beside that: it was sent, and it is not known whether it arrived.
+    #[serde(default, skip_serializing_if = "InFlight::is_empty")]
+    pub in_flight: InFlight,
     /// When; the beginning of time if it never was.
     pub at: Timestamp,
     /// How many notices of it arrived.
@@ -58,6 +64,11 @@ impl ToldGroup {
     /// Whether the sink takes something of it to be open.
     pub fn is_open(&self) -> bool {
         !self.items.is_empty() || self.summary.is_some()
+    }
+
+    /// Whether it may.
+    pub fn may_be_open(&self) -> bool {
+        self.is_open() || !self.in_flight.is_empty()
     }
 
     /// Takes what the sink knows to be open: these, or so many and their hashes.
@@ -77,6 +88,60 @@ pub struct Summary {
     /// A hash of each identity; none when there are more than [`MAX_MEMBERS`].
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub members: BTreeSet<u64>,
+}
+
+/// What was sent of a group since the last notice that is known to have arrived. Whatever of it ends is told to be
+/// resolved, so that nothing stays open at a sink because the operator was killed, or a connection broke.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InFlight {
+    /// What was told to have opened or changed, by identity; at most [`MAX_IN_FLIGHT`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub items: BTreeMap<String, Item>,
+    /// Those of them of which different things were sent.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unsure: BTreeSet<String>,
+    /// The same, told as a summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<Summary>,
+}
+
+impl InFlight {
+    /// Whether nothing is.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty() && self.summary.is_none()
+    }
+
+    /// Whether the sink may know something else of a finding than this.
+    pub(super) fn may_differ(&self, item: &Item) -> bool {
+        self.unsure.contains(&item.id) || self.items.get(&item.id).is_some_and(|sent| item.differs(sent))
+    }
+
+    /// Adds what is about to be sent.
+    pub(super) fn add<'i>(
+        &mut self,
+        news: impl Iterator<Item = &'i Item>,
+        summary: Option<(usize, &BTreeSet<u64>)>,
+    ) {
+        let Some((count, members)) = summary else {
+            let room = MAX_IN_FLIGHT.saturating_sub(self.items.len());
+            let known = |item: &&Item| self.items.contains_key(&item.id);
+            let (again, first): (Vec<&Item>, Vec<&Item>) = news.partition(known);
+            let other =
+                again.iter().filter(|item| self.items.get(&item.id).is_some_and(|known| item.differs(known)));
+            self.unsure.extend(other.map(|item| item.id.clone()));
+            let news = again.into_iter().chain(first.into_iter().take(room));
+            self.items.extend(news.map(|item| (item.id.clone(), item.clone())));
+            return;
+        };
+        let known = self.summary.take().unwrap_or_default();
+        let members: BTreeSet<u64> = known.members.union(members).copied().collect();
+        let fits = members.len() <= MAX_MEMBERS && !members.is_empty();
+        self.summary = Some(Summary {
+            count: if fits { members.len() } else { count.max(known.count) },
+            members: if fits { members } else { BTreeSet::new() },
+        });
+    }
 }
 
 /// A notice that was refused for good.

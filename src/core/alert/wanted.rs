@@ -52,11 +52,14 @@ pub(super) struct Wants {
     pub(super) next: Option<Timestamp>,
     /// By the identity of a finding: why the sink is not to know it, though it is open.
     pub(super) because: HashMap<String, String>,
+    /// Groups that are told apart.
+    apart: usize,
 }
 
 impl Wants {
     pub(super) fn of(truth: &Truth, route: &Route, known: &Known<'_>, told: &Told, now: Timestamp) -> Self {
-        let mut wants = Self::default();
+        let apart = told.groups.values().filter(|group| !group.by.contains_key(REST)).count();
+        let mut wants = Self { apart, ..Self::default() };
         let told_as_news = told_as_news(told);
         for finding in truth.open.iter().filter(|finding| known.finding(finding)) {
             let Some(since) = known.news_since(finding, told) else { continue };
@@ -102,10 +105,13 @@ impl Wants {
     fn group(&mut self, by: BTreeMap<String, String>, told: &Told) -> &mut Wanted {
         let mut group = group_id(told, &by);
         let mut by = by;
-        let is_new = !self.groups.contains_key(&group) && !told.groups.contains_key(&group);
-        if is_new && self.groups.len().max(told.groups.len()) >= MAX_GROUPS {
-            by = BTreeMap::from([(REST.to_owned(), "all other groups".to_owned())]);
-            group = group_id(told, &by);
+        if !self.groups.contains_key(&group) && !told.groups.contains_key(&group) {
+            if self.apart >= MAX_GROUPS {
+                by = BTreeMap::from([(REST.to_owned(), "all other groups".to_owned())]);
+                group = group_id(told, &by);
+            } else {
+                self.apart += 1;
+            }
         }
         let wanted = self.groups.entry(group).or_default();
         wanted.by = by;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::plan::Plan;
 use super::watches::Watched;
 use super::{Engine, Tracked};
+use crate::core::alert::Truth;
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, Occurrence, PolicyKey, Severity};
 use crate::core::history::History;
@@ -116,6 +117,17 @@ impl Engine {
             rule_errors: tracked.ledger.errors(),
             latest: tracked.history.latest().take(limit).cloned().collect(),
             occurred: tracked.history.total(),
+        })
+    }
+
+    /// What is true of a policy, for those who tell of it.
+    pub fn truth(&self, key: &PolicyKey) -> Option<Truth> {
+        let tracked = self.policies.get(key)?;
+        Some(Truth {
+            policy: Some(tracked.policy.clone()),
+            open: tracked.ledger.open().cloned().collect(),
+            settled: self.settled(key),
+            history: tracked.history.clone(),
         })
     }
 

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::super::alerts::BySink;
 use super::super::{chain, fields, whole_second};
+use super::notify;
 use crate::api::MonitorPolicyStatus;
 use crate::api::status::{
     ExpressionWarning, FindingStatus, MAX_LISTED_PENDING, ObjectRef, OccurrenceStatus, ResourceState,
@@ -14,6 +16,7 @@ use crate::core::engine::PolicyReport;
 use crate::core::finding::{Finding, Occurrence, Severity};
 use crate::core::policy::CompiledPolicy;
 use crate::core::rules::{MAX_MESSAGE_LEN, one_line};
+use crate::core::tags::Silence;
 use crate::watch::SelectionState;
 
 /// Longest message of a condition, in bytes.
@@ -21,13 +24,23 @@ const MAX_CONDITION_LEN: usize = 2048;
 /// Reason of conditions while objects are still being read or judged.
 const SYNCING: &str = "Syncing";
 
-/// The status of a policy. `states` has an entry for each of its selections; `warnings` is there once it was
-/// checked; `before` is the status that it has.
+/// What is known of a policy.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// What the judge says; none while it is suspended.
+    pub report: Option<&'a PolicyReport>,
+    /// One entry for each of its selections.
+    pub states: &'a [Option<SelectionState>],
+    /// There once it was checked.
+    pub warnings: Option<&'a Warnings>,
+    /// How it goes with the sinks that it names.
+    pub sinks: &'a BySink,
+}
+
+/// The status of a policy; `before` is the one that it has.
 pub fn render(
     policy: &CompiledPolicy,
-    report: Option<&PolicyReport>,
-    states: &[Option<SelectionState>],
-    warnings: Option<&Warnings>,
+    Known { report, states, warnings, sinks }: Known<'_>,
     before: &MonitorPolicyStatus,
     now: Timestamp,
 ) -> MonitorPolicyStatus {
@@ -57,12 +70,15 @@ pub fn render(
     let warned = warnings.len().saturating_add(usize::try_from(warnings_omitted).unwrap_or_default());
     let ready = ready(policy, &resources, warned);
     let compliant = compliant(policy, &summary, &ready);
+    let notifying = notify::condition(policy, sinks);
+    let conditions = [("Ready", Some(ready)), ("Compliant", Some(compliant)), ("Notifying", notifying)];
+    let conditions = conditions
+        .into_iter()
+        .filter_map(|(name, verdict)| Some(condition(name, verdict?, policy.generation, before, now)));
     MonitorPolicyStatus {
         observed_generation: Some(policy.generation),
-        conditions: vec![
-            condition("Ready", ready, policy.generation, before, now),
-            condition("Compliant", compliant, policy.generation, before, now),
-        ],
+        conditions: conditions.collect(),
+        notify: notify::listed(policy, sinks),
         findings_omitted: number(open.saturating_sub(findings.len())),
         rules: rules(policy, report),
         summary,
@@ -89,6 +105,9 @@ pub fn without_counts(status: &MonitorPolicyStatus) -> MonitorPolicyStatus {
     status.summary.pending = 0;
     status.rules.iter_mut().for_each(|rule| rule.pending = 0);
     status.pending.clear();
+    for sink in &mut status.notify {
+        (sink.open, sink.owed) = (0, 0);
+    }
     status
 }
 
@@ -105,7 +124,7 @@ fn total(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-fn number(count: usize) -> i64 {
+pub(super) fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
@@ -181,6 +200,16 @@ fn finding(finding: &Finding) -> FindingStatus {
         group: finding.key.group().map(str::to_owned),
         message: finding.message.to_string(),
         since: second(finding.since),
+        silenced_until: match &finding.tags.silence {
+            Some(Silence::Until(until)) => Some(second(*until)),
+            Some(Silence::Unreadable(_)) | None => None,
+        },
+        silence_problem: match &finding.tags.silence {
+            Some(Silence::Unreadable(text)) => {
+                Some(format!("{text:?} is no time; write it as 2026-12-31T18:00:00Z"))
+            }
+            Some(Silence::Until(_)) | None => None,
+        },
         flaps: i64::from(finding.flaps),
         fields: fields::listed(&finding.fields),
         fields_omitted: number(finding.fields.omitted),
@@ -238,10 +267,10 @@ fn warnings(
     (listed.collect(), number(warnings.omitted))
 }
 
-struct Verdict {
-    status: &'static str,
-    reason: &'static str,
-    message: String,
+pub(super) struct Verdict {
+    pub(super) status: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
 fn ready(policy: &CompiledPolicy, resources: &[ResourceStatus], warned: usize) -> Verdict {
@@ -336,7 +365,7 @@ fn condition(
     }
 }
 
-fn second(time: Timestamp) -> String {
+pub(super) fn second(time: Timestamp) -> String {
     whole_second(time).to_string()
 }
 

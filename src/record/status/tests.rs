@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use serde_json::json;
+
 use super::*;
 use crate::core::engine::{Assignment, Engine};
 use crate::core::policy::PolicySet;
@@ -7,6 +9,7 @@ use crate::judge::Judge;
 use crate::metrics::Metrics;
 use crate::nudge::{Fan, Nudges};
 use crate::policy::{Published, compile};
+use crate::record::alerts;
 use crate::testing::{ApiServer, Reply};
 use crate::watch::Board;
 
@@ -38,6 +41,7 @@ async fn sources(server: &ApiServer, policy: Arc<CompiledPolicy>) -> Sources {
         client: server.client(),
         judge,
         board: Arc::new(Board::new(Fan::default())),
+        alerts: Arc::new(alerts::Board::new(Arc::default())),
         published: watch::channel(published).1,
         nudges: Arc::new(Nudges::default()),
         metrics,

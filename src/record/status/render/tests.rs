@@ -9,7 +9,21 @@ use crate::core::check::Warning;
 use crate::core::engine::{RuleReport, SelectionReport};
 use crate::core::finding::{FindingKey, ObjectId, PolicyKey};
 use crate::core::policy::Problem;
+use crate::core::tags::Tags;
 use crate::policy::compile;
+
+/// Of a policy that names no sinks.
+fn render(
+    policy: &CompiledPolicy,
+    report: Option<&PolicyReport>,
+    states: &[Option<SelectionState>],
+    warnings: Option<&Warnings>,
+    before: &MonitorPolicyStatus,
+    now: Timestamp,
+) -> MonitorPolicyStatus {
+    let known = Known { report, states, warnings, sinks: &BySink::new() };
+    super::render(policy, known, before, now)
+}
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(second).expect("a time")
