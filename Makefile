@@ -1,5 +1,5 @@
 # What one does with this repository. Every target does its own set-up; the only prerequisites are Rust (rustup)
-# and Go. "make" lists the targets.
+# and Go, and Debian or a relative of it for "receivers" (see there for others). "make" lists the targets.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,7 +13,7 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 .PHONY: demo
-demo: control-plane build ## See it find real problems in a real cluster (KEEP=1 leaves it running)
+demo: control-plane receivers build ## See it find real problems in a real cluster (KEEP=1 leaves it running)
 	@hack/demo.sh
 
 .PHONY: demo-down
@@ -21,7 +21,7 @@ demo-down: ## End what "KEEP=1 make demo" left running
 	@hack/demo.sh down
 
 .PHONY: test
-test: control-plane ## Every test, those against a real API server included
+test: control-plane receivers ## Every test, those against a real API server included
 	cargo test --locked --doc
 	cargo test --locked --tests
 
@@ -83,6 +83,10 @@ crds: ## Write crds/ from the types in src/api
 control-plane: ## Build kube-apiserver, etcd and others for tests and demo (first time: about ten minutes)
 	@tests/controlplane/build.sh
 
+.PHONY: receivers
+receivers: ## Fetch Prometheus, Alertmanager and others for tests and demo (Debian packages, into .receivers)
+	@tests/receivers/install.sh
+
 .PHONY: deny
 deny: ## Licences, sources and advisories of dependencies (needs cargo-deny)
 	cargo deny check
@@ -90,4 +94,4 @@ deny: ## Licences, sources and advisories of dependencies (needs cargo-deny)
 .PHONY: clean
 clean: ## Remove what was built
 	cargo clean
-	rm -rf .controlplane .demo
+	rm -rf .controlplane .receivers .demo

@@ -12,6 +12,11 @@ use prometheus_client::registry::Registry;
 
 use crate::process::ProcessCollector;
 
+mod format;
+mod text_format;
+
+pub use format::Format;
+
 /// Where something went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
@@ -334,7 +339,7 @@ impl Metrics {
         self.events_held_back.remove(&label);
     }
 
-    /// The text form that Prometheus scrapes.
+    /// All metrics as OpenMetrics.
     ///
     /// # Errors
     /// None that can be met: writing to a string does not fail.
@@ -342,6 +347,18 @@ impl Metrics {
         let mut out = String::new();
         text::encode(&mut out, &self.registry)?;
         Ok(out)
+    }
+
+    /// All metrics, in a form that was asked for. Samples have the same names and values in each.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
+    pub fn encode_as(&self, format: Format) -> Result<String, fmt::Error> {
+        let open_metrics = self.encode()?;
+        Ok(match format {
+            Format::OpenMetrics => open_metrics,
+            Format::Text => text_format::from_open_metrics(&open_metrics),
+        })
     }
 }
 
@@ -370,6 +387,41 @@ mod tests {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
     }
+
+    #[test]
+    fn both_forms_have_the_same_samples() {
+        let metrics = Metrics::default();
+        metrics.errors.get_or_create(&ErrorLabel { kind: ErrorKind::Watch }).inc();
+        metrics.durations("event").observe(0.001);
+        // Memory and CPU time are others at each scrape.
+        let samples = |format| {
+            let text = metrics.encode_as(format).expect("text");
+            let ours = |line: &&str| !line.starts_with('#') && !line.contains("_memory_bytes");
+            let ours = text.lines().filter(ours).filter(|line| !line.starts_with("process_cpu"));
+            ours.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(samples(Format::Text), samples(Format::OpenMetrics));
+    }
+
+    /// A counter without type is one of which Prometheus shows no help, and `promtool check metrics` complains.
+    #[test]
+    fn in_text_every_sample_has_a_type_and_help() {
+        let metrics = Metrics::default();
+        metrics.error(ErrorKind::Watch);
+        metrics.durations("event").observe(0.001);
+        let text = metrics.encode_as(Format::Text).expect("text");
+        assert!(text.contains("# TYPE polywatch_errors_total counter\n"), "{text}");
+        assert!(!text.contains("# EOF") && !text.contains("# UNIT"), "{text}");
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let name = line.split(['{', ' ']).next().expect("a name");
+            let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+            let family = family.unwrap_or(name);
+            for about in ["TYPE", "HELP"] {
+                assert!(text.contains(&format!("# {about} {family} ")), "{family} has no {about}:\n{text}");
+            }
+        }
+    }
+
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[test]
     fn the_process_is_measured_at_each_scrape() {

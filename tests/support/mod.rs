@@ -1,4 +1,4 @@
-//! A real Kubernetes API server for every test, without containers.
+//! A real Kubernetes API server for every test, without containers, and those who receive metrics and alerts.
 //!
 //! | I need | I take |
 //! |---|---|
@@ -8,6 +8,9 @@
 //! | an identity with few rights | [`ControlPlane::restricted`], then [`ControlPlane::grant`] and [`ControlPlane::revoke`] |
 //! | the operator as a process | [`Operator`]; with everything it needs, [`start_with_operator`] |
 //! | what users see of a policy | [`ControlPlane::status_when`], [`ControlPlane::event`] |
+//! | somebody who scrapes metrics, and what promtool says of them | [`Prometheus`], [`check_metrics`] |
+//! | somebody who is told: a real Alertmanager | [`Alertmanager`], and [`receiver::Hook`] for whom it tells |
+//! | somebody who is told: Slack, PagerDuty, a webhook, and all that may be wrong with them | [`receiver`] |
 //! | to wait | [`eventually`]: a condition, never a fixed time |
 //! | to create and delete things | [`ControlPlane::apply_yaml`], [`ControlPlane::delete_yaml`], [`ControlPlane::kubectl`] |
 //!
@@ -18,23 +21,28 @@
 //! succeeds; when it panics they are kept and their path is printed.
 //!
 //! The binaries come from `tests/controlplane/build.sh` or `KUBEBUILDER_ASSETS`, and every flag they
-//! get is in `hack/cluster.sh`.
+//! get is in `hack/cluster.sh`. Those that receive come from `tests/receivers/install.sh` or `POLYWATCH_RECEIVERS`.
 
 // No single test uses everything that is offered here.
 #![allow(dead_code, unused_imports)]
 
+mod alertmanager;
 mod clients;
 mod control_plane;
-mod http;
+pub mod http;
 mod link;
 mod operator;
 mod policy;
 mod process;
+mod programs;
+mod prometheus;
+pub mod receiver;
 mod run_dir;
 pub mod verdicts;
 mod wait;
 mod workloads;
 
+pub use alertmanager::{Alert, AlertGroup, Alertmanager, Route};
 pub use clients::{User, client, rule};
 pub use control_plane::{ControlPlane, Options};
 pub use link::Link;
@@ -44,6 +52,8 @@ pub use policy::{
     start_with_operator,
 };
 pub use process::{Process, alive, free_port};
+pub use programs::program;
+pub use prometheus::{Prometheus, Sample, Target, check_metrics};
 pub use run_dir::remove_leftovers;
 pub use wait::eventually;
 pub use workloads::Workloads;

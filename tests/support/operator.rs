@@ -100,6 +100,19 @@ impl Operator {
         body
     }
 
+    /// The text of `/metrics` in a form that is asked for.
+    pub async fn metrics_as(&self, accept: &str) -> String {
+        let answer = http::get_accepting(self.port, "/metrics", accept).await;
+        let (status, body) = answer.unwrap_or_else(|e| panic!("the operator does not answer /metrics: {e}"));
+        assert_eq!(status, 200, "/metrics answers: {body}");
+        body
+    }
+
+    /// Where it serves `/metrics`.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
     /// The value of the first sample of a metric that has at least these labels.
     pub async fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         sample(&self.metrics().await, name, labels)

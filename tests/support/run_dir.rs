@@ -1,4 +1,4 @@
-//! The folder of one control plane: logs, which are kept when a test fails, and state, which never is.
+//! The folder of one control plane or receiver: logs, which are kept when a test fails, and state, which never is.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use super::process;
 pub struct RunDir(PathBuf);
 
 impl RunDir {
-    /// Makes a folder that no other control plane uses, in this test process or another one.
+    /// Makes a folder that nothing else uses, in this test process or another one.
     ///
     /// # Panics
     /// If it cannot be created.
@@ -71,7 +71,7 @@ fn parent() -> PathBuf {
 fn finish(path: &Path, failed: bool) {
     let _ = std::fs::remove_dir_all(path.join("state"));
     if failed {
-        eprintln!("logs of the control plane: {}", path.join("logs").display());
+        eprintln!("logs: {}", path.join("logs").display());
     } else {
         let _ = std::fs::remove_dir_all(path);
     }
