@@ -9,4 +9,6 @@ mod samples;
 mod template;
 
 pub use plain::{MAX_TITLE, default_text, default_title};
+#[cfg(test)]
+pub use samples::one as sample;
 pub use template::{MAX_OUTPUT, MAX_SOURCE, Template};

@@ -32,7 +32,6 @@ pub fn default_title(notice: &Notice) -> String {
 /// and otherwise open, each with severity, object, message and time. Of each list at most [`MAX_SAMPLES`] are shown.
 pub fn default_text(notice: &Notice) -> String {
     let mut text = Lines { text: default_title(notice), full: false };
-    text.line("");
     let totals = &notice.totals;
     section(&mut text, "New", &notice.opened, totals.opened, opened);
     section(&mut text, "Changed", &notice.changed, totals.changed, opened);
@@ -245,7 +244,6 @@ mod tests {
         assert_eq!(
             text,
             "[high] api-gateway / backend-available: APIRoute team-a/checkout: no endpoint is ready\n\
-             \n\
              \n\
              New (1):\n\
              - [high] APIRoute team-a/checkout: no endpoint is ready\n\
