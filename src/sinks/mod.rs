@@ -5,6 +5,7 @@
 //! Kubernetes.
 
 pub mod email;
+pub mod log;
 pub mod text;
 
 use std::collections::BTreeMap;
