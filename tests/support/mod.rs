@@ -8,6 +8,8 @@
 //! | an identity with few rights | [`ControlPlane::restricted`], then [`ControlPlane::grant`] and [`ControlPlane::revoke`] |
 //! | the operator as a process | [`Operator`]; with everything it needs, [`start_with_operator`] |
 //! | what users see of a policy | [`ControlPlane::status_when`], [`ControlPlane::event`] |
+//! | a mail server, and what it was sent | [`MailServer`] |
+//! | certificates of an authority of my own | [`Authority`] |
 //! | to wait | [`eventually`]: a condition, never a fixed time |
 //! | to create and delete things | [`ControlPlane::apply_yaml`], [`ControlPlane::delete_yaml`], [`ControlPlane::kubectl`] |
 //!
@@ -31,6 +33,8 @@ mod operator;
 mod policy;
 mod process;
 mod run_dir;
+mod smtp;
+mod tls;
 pub mod verdicts;
 mod wait;
 mod workloads;
@@ -45,6 +49,8 @@ pub use policy::{
 };
 pub use process::{Process, alive, free_port};
 pub use run_dir::remove_leftovers;
+pub use smtp::{Mail, MailServer};
+pub use tls::Authority;
 pub use wait::eventually;
 pub use workloads::Workloads;
 

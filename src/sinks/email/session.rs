@@ -230,7 +230,8 @@ fn answer(error: &Error, login: Option<&Login>) -> String {
 
 /// What to do about a certificate that is not trusted.
 fn remedy(said: &str) -> &'static str {
-    if said.contains("UnknownIssuer") {
+    // Of an authority that was made anew under its old name, the signature is bad.
+    if said.contains("UnknownIssuer") || said.contains("BadSignature") {
         "; give the certificate of the authority that issued it in email.ca"
     } else if said.contains("not valid for name") || said.contains("NotValidForName") {
         "; email.host must be a name that the certificate has"
