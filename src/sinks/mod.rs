@@ -4,6 +4,10 @@
 //! done about it. No sink retries, waits or keeps anything: `record::alerts` calls, and decides when. None names
 //! Kubernetes.
 
+pub mod email;
+pub mod log;
+pub mod text;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

@@ -10,3 +10,4 @@ mod support;
 mod alertmanager;
 mod metrics;
 mod receiver;
+mod smtp;

@@ -11,6 +11,8 @@
 //! | somebody who scrapes metrics, and what promtool says of them | [`Prometheus`], [`check_metrics`] |
 //! | somebody who is told: a real Alertmanager | [`Alertmanager`], and [`receiver::Hook`] for whom it tells |
 //! | somebody who is told: Slack, PagerDuty, a webhook, and all that may be wrong with them | [`receiver`] |
+//! | a mail server, and what it was sent | [`MailServer`] |
+//! | certificates of an authority of my own | [`Authority`] |
 //! | to wait | [`eventually`]: a condition, never a fixed time |
 //! | to create and delete things | [`ControlPlane::apply_yaml`], [`ControlPlane::delete_yaml`], [`ControlPlane::kubectl`] |
 //!
@@ -38,6 +40,8 @@ mod programs;
 mod prometheus;
 pub mod receiver;
 mod run_dir;
+mod smtp;
+mod tls;
 pub mod verdicts;
 mod wait;
 mod workloads;
@@ -55,6 +59,8 @@ pub use process::{Process, alive, free_port};
 pub use programs::program;
 pub use prometheus::{Prometheus, Sample, Target, check_metrics};
 pub use run_dir::remove_leftovers;
+pub use smtp::{Mail, MailServer};
+pub use tls::Authority;
 pub use wait::eventually;
 pub use workloads::Workloads;
 
