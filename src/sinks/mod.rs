@@ -4,6 +4,12 @@
 //! done about it. No sink retries, waits or keeps anything: `record::alerts` calls, and decides when. None names
 //! Kubernetes.
 
+pub mod alertmanager;
+pub mod http;
+#[cfg(test)]
+mod testing;
+pub mod text;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

@@ -171,6 +171,9 @@ pub struct Item {
     pub rule: String,
     /// How bad it is.
     pub severity: Severity,
+    /// How bad the sink was told that it is, of one in [`Notice::changed`] when that is not the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_severity: Option<Severity>,
     /// The object; none when it is about a group of objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub object: Option<ObjectName>,
