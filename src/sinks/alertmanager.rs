@@ -59,7 +59,7 @@ impl Alertmanager {
         let mut problems = config.problems();
         let mut members = Vec::new();
         for (n, url) in config.urls.iter().enumerate() {
-            match Address::new(&format!("alertmanager.urls[{n}]"), url) {
+            match Address::base(&format!("alertmanager.urls[{n}]"), url) {
                 Ok(address) => members
                     .push(Member { address: address.join("api/v2/alerts"), failing: AtomicBool::new(false) }),
                 Err(problem) => problems.push(problem),

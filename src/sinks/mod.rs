@@ -9,6 +9,7 @@ pub mod http;
 #[cfg(test)]
 mod testing;
 pub mod text;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -39,6 +39,20 @@ impl Address {
         Ok(Self { url, name: name.to_string() })
     }
 
+    /// One that paths are put after, so it has no query.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and when it has a query.
+    pub fn base(field: &str, text: &str) -> Result<Self, SpecError> {
+        let address = Self::new(field, text)?;
+        match address.url.query() {
+            Some(_) => {
+                Err(SpecError { field: field.to_owned(), message: "has a query; remove ?...".to_owned() })
+            }
+            None => Ok(address),
+        }
+    }
+
     /// One that is a credential itself. Its name is that of the Secret.
     ///
     /// # Errors
@@ -108,6 +122,9 @@ mod tests {
             assert_eq!(error.field, "slack.apiUrl");
             assert!(error.message.contains(why) && !error.message.contains("s3cr3t"), "{error}");
         }
+        assert!(
+            Address::base("url", "https://host/?a=b").is_err_and(|error| error.message.contains("query"))
+        );
         let long = format!("https://host/{}", "x".repeat(MAX_URL));
         assert!(Address::new("url", &long).is_err());
     }

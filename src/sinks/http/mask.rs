@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 
+use super::address::Address;
 use crate::core::rules::one_line;
 use crate::sinks::{SecretKey, Secrets};
 
@@ -34,6 +35,13 @@ impl Mask {
     pub fn hide(&mut self, text: &str) {
         let json = serde_json::Value::from(text).to_string();
         self.add([text.to_owned(), json.trim_matches('"').to_owned(), STANDARD.encode(text)]);
+    }
+
+    /// Adds what stands in the query of an address, which may be a credential also where it is in the spec.
+    pub fn hide_query(&mut self, address: &Address) {
+        let values: Vec<_> = address.url.query_pairs().map(|(_, value)| value.into_owned()).collect();
+        let pieces = values.into_iter().chain(address.url.query().map(str::to_owned));
+        self.add(pieces.filter(|piece| piece.len() >= MIN_PIECE));
     }
 
     fn hide_address(&mut self, text: &str) {
