@@ -27,7 +27,7 @@ pub mod report;
 pub mod scenario;
 pub mod schemas;
 mod select;
-mod validate;
+pub(crate) mod validate;
 
 use std::fmt;
 use std::sync::Arc;

@@ -4,9 +4,14 @@
 //! done about it. No sink retries, waits or keeps anything: `record::alerts` calls, and decides when. None names
 //! Kubernetes.
 
+pub mod alertmanager;
 pub mod email;
+pub mod http;
 pub mod log;
+#[cfg(test)]
+mod testing;
 pub mod text;
+pub mod webhook;
 
 use std::collections::BTreeMap;
 use std::fmt;
