@@ -19,6 +19,7 @@ use polywatch::core::ledger::Ledger;
 use polywatch::core::paths::Paths;
 use polywatch::core::project::{ProjectedObject, Projection};
 use polywatch::core::rules::{Verdict, Violation};
+use polywatch::core::tags::Tags;
 
 const TWO_PATHS: &[&[&str]] =
     &[&["metadata", "labels", "tier"], &["spec", "containers", "[]", "resources", "limits", "memory"]];

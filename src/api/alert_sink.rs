@@ -10,6 +10,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::sinks::alertmanager::{Alertmanager, AlertmanagerConfig};
+use crate::sinks::email::{Email, EmailConfig};
+use crate::sinks::log::{Log, LogConfig};
+use crate::sinks::webhook::{Webhook, WebhookConfig};
 use crate::sinks::{Sink, SpecError};
 
 /// Annotation whose value is new when somebody asks for a test message.
@@ -69,6 +73,13 @@ pub const DEFAULT_CONCURRENCY: u32 = 4;
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "[has(self.alertmanager), has(self.email), has(self.log), has(self.webhook)]\
+         .filter(given, given).size() == 1"
+    )
+    .message("give exactly one destination: alertmanager, email, log, pagerDuty, slack or webhook")
+)]
 pub struct AlertSinkSpec {
     /// Sends nothing while true. What is owed then is told afterwards.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -83,6 +94,26 @@ pub struct AlertSinkSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "u32", range(min = 1, max = 16))]
     pub concurrency: Option<u32>,
+
+    /// A Prometheus Alertmanager.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "AlertmanagerConfig")]
+    pub alertmanager: Option<AlertmanagerConfig>,
+
+    /// Mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "EmailConfig")]
+    pub email: Option<EmailConfig>,
+
+    /// Lines of JSON, to the standard output of polywatch or to a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "LogConfig")]
+    pub log: Option<LogConfig>,
+
+    /// Any HTTP server, which gets CloudEvents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "WebhookConfig")]
+    pub webhook: Option<WebhookConfig>,
 }
 
 impl AlertSinkSpec {
@@ -91,7 +122,27 @@ impl AlertSinkSpec {
     /// # Errors
     /// What is wrong with the spec, beyond what the API server refuses.
     pub fn destination(&self) -> Result<Arc<dyn Sink>, Vec<SpecError>> {
-        Err(Vec::new())
+        fn of<C, S: Sink + 'static>(
+            config: Option<&C>,
+            make: impl Fn(&C) -> Result<S, Vec<SpecError>>,
+        ) -> Option<Result<Arc<dyn Sink>, Vec<SpecError>>> {
+            config.map(|config| make(config).map(|sink| Arc::new(sink) as Arc<dyn Sink>))
+        }
+        let given = [
+            of(self.alertmanager.as_ref(), Alertmanager::new),
+            of(self.email.as_ref(), Email::new),
+            of(self.log.as_ref(), Log::new),
+            of(self.webhook.as_ref(), Webhook::new),
+        ];
+        let mut given = given.into_iter().flatten();
+        match (given.next(), given.next()) {
+            (Some(one), None) => one,
+            // The API server refuses it as well.
+            _ => Err(vec![SpecError {
+                field: "webhook".to_owned(),
+                message: "give exactly one destination".to_owned(),
+            }]),
+        }
     }
 }
 

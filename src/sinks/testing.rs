@@ -304,6 +304,7 @@ pub fn item(name: &str, severity: Severity) -> Item {
         rule: "backend-available".to_owned(),
         severity,
         previous_severity: None,
+        selected_by: "routes".to_owned(),
         object: Some(ObjectName {
             api_version: "example.dev/v1".to_owned(),
             kind: "APIRoute".to_owned(),
@@ -355,6 +356,7 @@ pub fn notice(reason: Reason) -> Notice {
         opened: Vec::new(),
         changed: Vec::new(),
         resolved: Vec::new(),
+        replaced: Vec::new(),
         occurred: Vec::new(),
         totals: Totals::default(),
         time: time("2026-01-02T09:00:00Z"),

@@ -72,6 +72,12 @@ impl Item {
         }
     }
 
+    /// What makes it the same that something happened to it, such as that it opened, in whichever notice that is told.
+    pub fn event_id(&self, what: &str) -> String {
+        let since = self.since.as_second().to_string();
+        id([&*self.id, what, &*since, self.severity.as_str(), &*self.message, &*self.fields])
+    }
+
     /// Whether it says something else than `told` did.
     pub fn differs(&self, told: &Item) -> bool {
         let said =

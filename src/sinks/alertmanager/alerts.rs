@@ -79,8 +79,11 @@ impl Maker<'_> {
     }
 
     /// One alert for what is open and one for what occurred. Those of single findings, told before the group was so
-    /// large, end by themselves.
+    /// large, are ended.
     fn summary(&mut self, notice: &Notice) {
+        for item in &notice.replaced {
+            self.item(item, item.severity, item.ended.unwrap_or(notice.time));
+        }
         let totals = &notice.totals;
         if totals.open > 0 || totals.resolved > 0 {
             let since = |items: &[Item]| items.iter().map(|item| item.since).min();

@@ -60,6 +60,8 @@ fn item(item: &Item) -> Value {
         ("policy", text(&item.policy)),
         ("rule", text(&item.rule)),
         ("severity", text(item.severity.as_str())),
+        ("previousSeverity", optional(item.previous_severity.map(Severity::as_str))),
+        ("selectedBy", text(&item.selected_by)),
         ("object", object(item.object.as_ref())),
         ("objectGroup", optional(item.object_group.as_deref())),
         ("message", text(&item.message)),
@@ -106,6 +108,7 @@ fn totals(totals: &Totals) -> Value {
         ("changed", totals.changed.into()),
         ("resolved", totals.resolved.into()),
         ("occurred", totals.occurred.into()),
+        ("unlisted", totals.unlisted.into()),
     ];
     Record::part("totals", fields, totals.open.to_string())
 }

@@ -83,6 +83,7 @@ fn notice(reason: Reason, items: Vec<Item>, total: usize) -> Notice {
         changed: of_changed,
         resolved: of_resolved,
         occurred: of_occurred,
+        unlisted: 0,
     };
     Notice {
         id: "0123456789abcdef0123456789abcdef".to_owned(),
@@ -97,6 +98,7 @@ fn notice(reason: Reason, items: Vec<Item>, total: usize) -> Notice {
         opened,
         changed,
         resolved,
+        replaced: Vec::new(),
         occurred,
         totals,
         time: at(300),
@@ -118,6 +120,8 @@ fn item() -> Item {
         policy: "api-gateway".to_owned(),
         rule: "backend-available".to_owned(),
         severity: Severity::High,
+        previous_severity: None,
+        selected_by: "routes".to_owned(),
         object: Some(ObjectName {
             api_version: "gateway.example.com/v1".to_owned(),
             kind: "APIRoute".to_owned(),

@@ -16,7 +16,8 @@ pub(super) struct Event<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     source: String,
-    /// The same when the notice is sent again, and together with the source no other event's.
+    /// The same when it is sent again, also in a notice that tells more than the one before, and together with the
+    /// source no other event's.
     pub id: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     subject: String,
@@ -71,7 +72,7 @@ pub(super) fn events<'a>(notice: &'a Notice, source: &str) -> Vec<Event<'a>> {
         .chain(each("dev.polywatch.finding.resolved", &notice.resolved, |item| item.ended))
         .chain(each("dev.polywatch.finding.occurred", &notice.occurred, |item| Some(item.since)))
         .map(|(kind, item, time)| {
-            let id = format!("{}.{}", notice.id, item.id);
+            let id = item.event_id(kind);
             let data = Data::Finding { reason: notice.reason, group: &notice.group, item };
             event(kind, id, item.subject(), time, data)
         })

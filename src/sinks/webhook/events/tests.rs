@@ -21,7 +21,7 @@ fn a_finding_that_opened_is_an_event_with_the_finding_as_data() {
             "specversion": "1.0",
             "type": "dev.polywatch.finding.opened",
             "source": "/polywatch/policies/routes",
-            "id": format!("notice-1.{id}"),
+            "id": checkout.event_id("dev.polywatch.finding.opened"),
             "subject": "APIRoute team-a/checkout",
             "time": "2026-01-02T08:00:00Z",
             "datacontenttype": "application/json",
@@ -32,6 +32,7 @@ fn a_finding_that_opened_is_an_event_with_the_finding_as_data() {
                 "policy": "routes",
                 "rule": "backend-available",
                 "severity": "high",
+                "selectedBy": "routes",
                 "object": {
                     "apiVersion": "example.dev/v1",
                     "kind": "APIRoute",
