@@ -26,6 +26,7 @@ use crate::leader::{self, Elector};
 use crate::metrics::Metrics;
 use crate::nudge::{Fan, Nudges};
 use crate::policy::{self, Published};
+use crate::record::reports::Outcomes;
 use crate::record::{self, Sources};
 use crate::watch::manager::Manager;
 use crate::watch::schemas::Checker;
@@ -206,8 +207,8 @@ async fn lead(
         _ = stopping.changed() => return Ok(()),
     };
 
-    let (status_nudges, event_nudges) = (Arc::new(Nudges::default()), Arc::new(Nudges::default()));
-    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone()]);
+    let [status_nudges, event_nudges, report_nudges] = std::array::from_fn(|_| Arc::new(Nudges::default()));
+    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone(), report_nudges.clone()]);
     let judge = Judge::start(engine, fan.clone(), metrics.clone()).map_err(AppError::Thread)?;
     let board = Arc::new(Board::new(fan.clone()));
     let settings = Settings {
@@ -243,9 +244,12 @@ async fn lead(
 
     let (finish, finishing) = watch::channel(false);
     let thread = judge.clone();
-    let sources = Sources { client, judge, board, published, nudges: status_nudges, metrics };
+    let reports = Arc::new(Outcomes::new(status_nudges.clone()));
+    let sources = Sources { client, judge, board, published, nudges: status_nudges, reports, metrics };
     let mut recorders = JoinSet::new();
     recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
+    let sources = Sources { nudges: report_nudges, ..sources };
+    recorders.spawn(record::reports::run(sources.clone(), finishing.clone()));
     let sources = Sources { nudges: event_nudges, ..sources };
     recorders.spawn(record::events::run(sources, told, options.identity.clone(), finishing));
 

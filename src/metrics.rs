@@ -27,6 +27,8 @@ pub enum ErrorKind {
     StatusWrite,
     /// An Event could not be written or read.
     EventWrite,
+    /// A report could not be written or read.
+    ReportWrite,
     /// The lease could not be read or renewed.
     Lease,
 }
@@ -40,6 +42,7 @@ impl EncodeLabelValue for ErrorKind {
             Self::Watch => "watch",
             Self::StatusWrite => "status_write",
             Self::EventWrite => "event_write",
+            Self::ReportWrite => "report_write",
             Self::Lease => "lease",
         };
         EncodeLabelValue::encode(&word, encoder)
@@ -133,6 +136,10 @@ pub struct Metrics {
     pub events_held_back: Family<PolicyLabel, Gauge>,
     /// Status writes.
     pub status_writes: Counter,
+    /// Reports (of OpenReports) written and deleted.
+    pub report_writes: Counter,
+    /// Reports owed that the rate of all writes held back at the last look.
+    pub reports_held_back: Family<PolicyLabel, Gauge>,
 }
 
 fn durations() -> Histogram {
@@ -164,6 +171,8 @@ impl Default for Metrics {
             events_written: Counter::default(),
             events_held_back: Family::default(),
             status_writes: Counter::default(),
+            report_writes: Counter::default(),
+            reports_held_back: Family::default(),
             judgements: Counter::default(),
         };
         // The encoder appends `_total` to counters.
@@ -215,6 +224,12 @@ impl Default for Metrics {
         let text = "Objects that rules on states were asked about, each time once for a policy";
         registry.register("judgements", text, m.judgements.clone());
         registry.register("status_writes", "Status writes", m.status_writes.clone());
+        registry.register("report_writes", "Reports written and deleted", m.report_writes.clone());
+        registry.register(
+            "reports_held_back",
+            "Reports owed that the rate of all writes holds back",
+            m.reports_held_back.clone(),
+        );
         Self { registry: root, ..metrics }
     }
 }
@@ -241,6 +256,7 @@ impl Metrics {
         self.pending.remove(&label);
         self.rule_errors.remove(&label);
         self.events_held_back.remove(&label);
+        self.reports_held_back.remove(&label);
     }
 
     /// The text form that Prometheus scrapes.

@@ -23,7 +23,8 @@ pub struct MonitorPolicyStatus {
     pub observed_generation: Option<i64>,
 
     /// Ready: every rule compiled and every resource is being watched. Compliant: no finding is open; Unknown
-    /// while not everything is watched, so that "no findings" never means "not looking".
+    /// while not everything is watched, so that "no findings" never means "not looking". Reports: all open findings are listed in Reports and
+    /// ClusterReports of openreports.io, or why they are not; nothing else depends on that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

@@ -7,6 +7,8 @@
 mod chain;
 pub mod events;
 mod fields;
+mod known;
+pub mod reports;
 pub mod restore;
 pub mod status;
 pub mod store;
@@ -40,6 +42,8 @@ pub struct Sources {
     pub published: watch::Receiver<Published>,
     /// Which policies to look at.
     pub nudges: Arc<Nudges>,
+    /// What became of reports.
+    pub reports: Arc<reports::Outcomes>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
 }

@@ -267,7 +267,11 @@ async fn status_of(
     });
     let states: Vec<_> = states.collect();
     let warnings = sources.board.warnings(policy);
-    Some(render::render(policy, report.as_ref(), &states, warnings.as_deref(), before, Timestamp::now()))
+    let now = Timestamp::now();
+    let mut status = render::render(policy, report.as_ref(), &states, warnings.as_deref(), before, now);
+    let outcome = sources.reports.of(&policy.key);
+    status.conditions.push(render::reports(policy, outcome.as_ref(), before, now));
+    Some(status)
 }
 
 async fn patch(

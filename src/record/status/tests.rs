@@ -40,6 +40,7 @@ async fn sources(server: &ApiServer, policy: Arc<CompiledPolicy>) -> Sources {
         board: Arc::new(Board::new(Fan::default())),
         published: watch::channel(published).1,
         nudges: Arc::new(Nudges::default()),
+        reports: Arc::default(),
         metrics,
     }
 }
