@@ -77,7 +77,7 @@ image: ## Container image, named by IMAGE=... (needs a container engine)
 
 .PHONY: crds
 crds: ## Write crds/ from the types in src/api
-	cargo run --locked --quiet -- crds > crds/monitorpolicies.polywatch.dev.yaml
+	cargo run --locked --quiet -- crds > crds/polywatch.dev.yaml
 
 .PHONY: control-plane
 control-plane: ## Build kube-apiserver, etcd and others for tests and demo (first time: about ten minutes)

@@ -26,6 +26,7 @@ use crate::leader::{self, Elector};
 use crate::metrics::Metrics;
 use crate::nudge::{Fan, Nudges};
 use crate::policy::{self, Published, SinkSet};
+use crate::record::reports::Outcomes;
 use crate::record::{self, Sources};
 use crate::watch::manager::Manager;
 use crate::watch::schemas::Checker;
@@ -217,8 +218,10 @@ async fn lead(
         _ = stopping.changed() => return Ok(()),
     };
 
-    let [status_nudges, event_nudges, alert_nudges]: [Arc<Nudges>; 3] = Default::default();
-    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone(), alert_nudges.clone()]);
+    let [status_nudges, event_nudges, report_nudges, alert_nudges]: [Arc<Nudges>; 4] =
+        std::array::from_fn(|_| Arc::new(Nudges::default()));
+    let fan = [&status_nudges, &event_nudges, &report_nudges, &alert_nudges];
+    let fan = Fan(fan.into_iter().cloned().collect());
     let alerts = Arc::new(record::alerts::Board::new(status_nudges.clone()));
     let judge = Judge::start(engine, fan.clone(), metrics.clone()).map_err(AppError::Thread)?;
     let board = Arc::new(Board::new(fan.clone()));
@@ -255,9 +258,13 @@ async fn lead(
 
     let (finish, finishing) = watch::channel(false);
     let thread = judge.clone();
-    let sources = Sources { client, judge, board, alerts, published, nudges: status_nudges, metrics };
+    let reports = Arc::new(Outcomes::new(status_nudges.clone()));
+    let sources =
+        Sources { client, judge, board, alerts, published, nudges: status_nudges, reports, metrics };
     let mut recorders = JoinSet::new();
     recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
+    let sources = Sources { nudges: report_nudges, ..sources };
+    recorders.spawn(record::reports::run(sources.clone(), finishing.clone()));
     let sources = Sources { nudges: event_nudges, ..sources };
     recorders.spawn(record::events::run(sources.clone(), told, options.identity.clone(), finishing.clone()));
     let sources = Sources { nudges: alert_nudges, ..sources };

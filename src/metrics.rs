@@ -36,6 +36,8 @@ pub enum ErrorKind {
     StatusWrite,
     /// An Event could not be written or read.
     EventWrite,
+    /// A report could not be written or read.
+    ReportWrite,
     /// The lease could not be read or renewed.
     Lease,
 }
@@ -51,6 +53,7 @@ impl EncodeLabelValue for ErrorKind {
             Self::Watch => "watch",
             Self::StatusWrite => "status_write",
             Self::EventWrite => "event_write",
+            Self::ReportWrite => "report_write",
             Self::Lease => "lease",
         };
         EncodeLabelValue::encode(&word, encoder)
@@ -165,6 +168,10 @@ pub struct Metrics {
     sink_dead: Family<SinkLabel, Gauge>,
     sink_breaker: Family<SinkLabel, Gauge>,
     sink_latency: Family<SinkLabel, Histogram, fn() -> Histogram>,
+    /// Reports (of OpenReports) written and deleted.
+    pub report_writes: Counter,
+    /// Reports owed that the rate of all writes held back at the last look.
+    pub reports_held_back: Family<PolicyLabel, Gauge>,
 }
 
 fn latencies() -> Histogram {
@@ -205,6 +212,8 @@ impl Default for Metrics {
             sink_dead: Family::default(),
             sink_breaker: Family::default(),
             sink_latency: Family::new_with_constructor(latencies),
+            report_writes: Counter::default(),
+            reports_held_back: Family::default(),
             judgements: Counter::default(),
         };
         // The encoder appends `_total` to counters.
@@ -281,6 +290,12 @@ impl Default for Metrics {
             "Time from when news was owed to a sink until the sink had it, waiting for more to tell with it included",
             m.sink_latency.clone(),
         );
+        registry.register("report_writes", "Reports written and deleted", m.report_writes.clone());
+        registry.register(
+            "reports_held_back",
+            "Reports owed that the rate of all writes holds back",
+            m.reports_held_back.clone(),
+        );
         Self { registry: root, ..metrics }
     }
 }
@@ -337,6 +352,7 @@ impl Metrics {
         self.pending.remove(&label);
         self.rule_errors.remove(&label);
         self.events_held_back.remove(&label);
+        self.reports_held_back.remove(&label);
     }
 
     /// All metrics as OpenMetrics.

@@ -8,7 +8,7 @@ fn the_committed_crds_are_what_the_binary_prints() {
     let output = Command::new(env!("CARGO_BIN_EXE_polywatch")).arg("crds").output().expect("the binary runs");
     assert!(output.status.success(), "polywatch crds failed: {output:?}");
     let printed = String::from_utf8(output.stdout).expect("YAML is UTF-8");
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/monitorpolicies.polywatch.dev.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/polywatch.dev.yaml");
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
 
     let line = |text: &str, n: usize| text.lines().nth(n).unwrap_or("(nothing)").to_owned();
@@ -28,7 +28,7 @@ fn the_committed_crds_are_what_the_binary_prints() {
 
 #[test]
 fn every_field_of_the_schema_is_described() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/monitorpolicies.polywatch.dev.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/polywatch.dev.yaml");
     let text = std::fs::read_to_string(path).expect("the CRD is there");
     let crd: serde_json::Value = polywatch::yaml::from_str(&text).expect("the CRD is YAML");
     let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];

@@ -24,7 +24,8 @@ pub struct MonitorPolicyStatus {
 
     /// Ready: every rule compiled and every resource is being watched. Compliant: no finding is open; Unknown
     /// while not everything is watched, so that "no findings" never means "not looking". Notifying: what is owed to the
-    /// sinks of spec.notify arrives; absent when there are none.
+    /// sinks of spec.notify arrives; absent when there are none. Reports: all open findings are listed in Reports and
+    /// ClusterReports of openreports.io, or why they are not; nothing else depends on that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,

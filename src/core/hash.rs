@@ -9,6 +9,14 @@ pub fn fnv1a<'a>(texts: impl IntoIterator<Item = &'a str>) -> u64 {
     bytes.fold(OFFSET, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(PRIME))
 }
 
+/// The same hash with every bit depending on all of them: the upper bits of FNV-1a hardly know the last bytes. The
+/// finaliser of MurmurHash3 (<https://github.com/aappleby/smhasher/wiki/MurmurHash3>), which loses nothing.
+pub fn mixed(hash: u64) -> u64 {
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -22,5 +30,16 @@ mod tests {
         }
         assert_eq!(fnv1a(["a"]), expected);
         assert_ne!(fnv1a(["ab", "c"]), fnv1a(["a", "bc"]));
+    }
+
+    /// Names that differ in their last character only, as those of Pods of one Deployment do.
+    #[test]
+    fn mixed_hashes_of_similar_texts_are_spread_by_their_first_bits() {
+        let names: Vec<String> = (0..4096).map(|n| format!("web-{n:04}")).collect();
+        let mut counts = [0_usize; 16];
+        for name in &names {
+            counts[(mixed(fnv1a([name.as_str()])) >> 60) as usize] += 1;
+        }
+        assert!(counts.iter().all(|count| (190..330).contains(count)), "{counts:?}");
     }
 }

@@ -32,6 +32,7 @@ pub mod project;
 pub mod rules;
 pub mod schema;
 pub mod secret;
+pub mod slices;
 pub mod store;
 pub mod tags;
 pub mod timers;

@@ -8,7 +8,9 @@ pub mod alerts;
 mod chain;
 pub mod events;
 mod fields;
+mod known;
 mod patch;
+pub mod reports;
 pub mod restore;
 pub mod status;
 pub mod store;
@@ -44,6 +46,8 @@ pub struct Sources {
     pub published: watch::Receiver<Published>,
     /// Which policies to look at.
     pub nudges: Arc<Nudges>,
+    /// What became of reports.
+    pub reports: Arc<reports::Outcomes>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
 }

@@ -266,7 +266,11 @@ async fn status_of(
         warnings: warnings.as_deref(),
         sinks: &sources.alerts.of(&policy.key),
     };
-    Some(render::render(policy, known, before, Timestamp::now()))
+    let now = Timestamp::now();
+    let mut status = render::render(policy, known, before, now);
+    let outcome = sources.reports.of(&policy.key);
+    status.conditions.push(render::reports(policy, outcome.as_ref(), before, now));
+    Some(status)
 }
 
 #[cfg(test)]

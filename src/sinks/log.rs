@@ -301,6 +301,7 @@ mod tests {
                 "policy": "api-gateway",
                 "rule": "backend-available",
                 "severity": "high",
+                "selectedBy": "routes",
                 "object": {
                     "apiVersion": "gateway.example.com/v1",
                     "kind": "APIRoute",

@@ -22,6 +22,7 @@ mod kept;
 mod lookups;
 mod manifests;
 mod replicas;
+mod reports;
 mod resilience;
 mod schema;
 mod verdicts;

@@ -63,7 +63,7 @@ spec:
 impl ControlPlane {
     /// Installs polywatch's own CRDs.
     pub async fn install_crds(&self) {
-        self.apply_yaml(include_str!("../../crds/monitorpolicies.polywatch.dev.yaml")).await;
+        self.apply_yaml(include_str!("../../crds/polywatch.dev.yaml")).await;
     }
 
     /// Waits until the status of a policy is about its present spec and `holds`; returns that status.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::super::known::is_known;
 use super::Announced;
 use super::format::Reason;
 use crate::core::finding::{Finding, FindingKey, Occurrence};
@@ -33,24 +34,16 @@ pub struct Owed {
     pub occurrence: Option<Arc<Occurrence>>,
 }
 
-impl Truth<'_> {
-    /// Not open may mean not known yet, unless the selection is complete or gone.
-    fn is_known(&self, selection: &Arc<str>) -> bool {
-        // Groups are in a selection without a name, for as long as there is a policy.
-        let exists = |policy: &CompiledPolicy| {
-            selection.is_empty() || policy.selections.iter().any(|s| s.name == *selection)
-        };
-        self.settled.contains(selection) || !self.policy.is_some_and(exists)
-    }
-}
-
 /// First what is to be taken back, which is never more than was told; then what opened or occurred, worst first.
 pub fn owed(announced: &Announced, truth: &Truth<'_>) -> Vec<Owed> {
     let told = &announced.findings;
     let still_open: HashSet<&FindingKey> = truth.open.iter().map(|finding| &finding.key).collect();
     let mut resolved: Vec<&Arc<Finding>> = told
         .values()
-        .filter(|finding| !still_open.contains(&finding.key) && truth.is_known(&finding.key.selection))
+        .filter(|finding| {
+            !still_open.contains(&finding.key)
+                && is_known(truth.policy, truth.settled, &finding.key.selection)
+        })
         .collect();
     resolved.sort_by(|a, b| (b.severity, a.since, &a.key).cmp(&(a.severity, b.since, &b.key)));
     let opened = truth.open.iter().filter(|finding| !told.contains_key(&finding.key));

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::super::alerts::BySink;
+use super::super::reports::Outcome;
 use super::super::{chain, fields, whole_second};
 use super::notify;
 use crate::api::MonitorPolicyStatus;
@@ -21,6 +22,8 @@ use crate::watch::SelectionState;
 
 /// Longest message of a condition, in bytes.
 const MAX_CONDITION_LEN: usize = 2048;
+/// The condition on reports.
+const REPORTS: &str = "Reports";
 /// Reason of conditions while objects are still being read or judged.
 const SYNCING: &str = "Syncing";
 
@@ -343,6 +346,28 @@ fn compliant(policy: &CompiledPolicy, summary: &Summary, ready: &Verdict) -> Ver
         return unknown("RuleErrors", &message);
     }
     Verdict { status: "True", reason: "NoFindings", message: "no finding is open".into() }
+}
+
+/// The condition that says what became of the reports. Nothing depends on it. Until they were tried, what an earlier
+/// process said of them stays.
+pub fn reports(
+    policy: &CompiledPolicy,
+    outcome: Option<&Outcome>,
+    before: &MonitorPolicyStatus,
+    now: Timestamp,
+) -> Condition {
+    let known = before.conditions.iter().find(|known| known.type_ == REPORTS && !policy.suspended);
+    if let (None, Some(known)) = (outcome, known) {
+        return Condition { observed_generation: Some(policy.generation), ..known.clone() };
+    }
+    let (status, reason, message) = match outcome {
+        _ if policy.suspended => {
+            ("Unknown", "Suspended", "nothing is reported while spec.suspend is true".to_owned())
+        }
+        None => ("Unknown", "Pending", "no report was written yet".to_owned()),
+        Some(outcome) => outcome.condition(&policy.key),
+    };
+    condition(REPORTS, Verdict { status, reason, message }, policy.generation, before, now)
 }
 
 /// The time of a condition is when its status last changed, not when it was last written.

@@ -44,6 +44,7 @@ async fn sources(server: &ApiServer, policy: Arc<CompiledPolicy>) -> Sources {
         alerts: Arc::new(alerts::Board::new(Arc::default())),
         published: watch::channel(published).1,
         nudges: Arc::new(Nudges::default()),
+        reports: Arc::default(),
         metrics,
     }
 }

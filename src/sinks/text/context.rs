@@ -279,6 +279,6 @@ mod tests {
             }
         }
         // The samples have every field that there is, or this test would say nothing of one that is new.
-        assert_eq!(names.len(), 15, "{names:?}");
+        assert_eq!(names.len(), 17, "{names:?}");
     }
 }

@@ -62,7 +62,7 @@ fn notice(reason: Reason, items: Vec<Item>, total: usize) -> Notice {
     };
     let is_open = !matches!(reason, Reason::AllResolved | Reason::Occurred);
     let (opened, of_opened) = listed(&[Reason::Baseline, Reason::Opened, Reason::MoreOpened, Reason::Test]);
-    let (changed, of_changed) = listed(&[Reason::Changed]);
+    let (mut changed, of_changed) = listed(&[Reason::Changed]);
     let (mut resolved, of_resolved) = listed(&[Reason::SomeResolved, Reason::AllResolved]);
     let (mut occurred, of_occurred) = listed(&[Reason::Occurred]);
     for item in &mut resolved {
@@ -70,6 +70,9 @@ fn notice(reason: Reason, items: Vec<Item>, total: usize) -> Notice {
     }
     if let Some(first) = resolved.first_mut() {
         first.ended_because = Some("it is silenced".to_owned());
+    }
+    if let Some(first) = changed.first_mut() {
+        first.previous_severity = Some(Severity::Medium);
     }
     for item in &mut occurred {
         item.operation = Some("Update".to_owned());

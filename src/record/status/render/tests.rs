@@ -397,3 +397,43 @@ fn what_an_earlier_process_warned_of_stays_until_the_policy_is_checked_again() {
     let older = MonitorPolicyStatus { observed_generation: Some(3), ..before };
     assert!(render(&policy, Some(&fine()), &states, None, &older, at(200)).warnings.is_empty());
 }
+
+#[test]
+fn the_condition_on_reports_says_what_became_of_them_and_nothing_depends_on_it() {
+    let empty = MonitorPolicyStatus::default();
+    let of = |outcome: Option<Outcome>, before: &MonitorPolicyStatus, now| {
+        let mut status = rendered(&fine(), [watching(), watching()]);
+        status.conditions.push(reports(&policy(SPEC), outcome.as_ref(), before, at(now)));
+        assert_eq!(conditions(&status), ["True Watching", "True NoFindings"]);
+        status
+    };
+    let said = |status: &MonitorPolicyStatus| {
+        let condition = shown(status, "Reports");
+        format!("{} {}", condition.status, condition.reason)
+    };
+    assert_eq!(said(&of(None, &empty, 100)), "Unknown Pending");
+    let written = of(Some(Outcome::Written), &empty, 100);
+    assert_eq!(said(&written), "True Written");
+    let message = &shown(&written, "Reports").message;
+    assert!(message.contains("-l polywatch.dev/policy=p"), "{message}");
+    // A new process has not tried yet.
+    let restarted = of(None, &written, 200);
+    assert_eq!(shown(&restarted, "Reports"), shown(&written, "Reports"));
+    let truncated = of(Some(Outcome::Truncated(12_345)), &written, 300);
+    assert_eq!(said(&truncated), "True Truncated");
+    assert_eq!(shown(&truncated, "Reports").last_transition_time, Time(at(100)));
+    assert!(shown(&truncated, "Reports").message.contains("10000 worst of 12345"));
+    for (outcome, reason, remedy) in [
+        (Outcome::NotInstalled("Report"), "NotInstalled", "kubectl apply -k config/openreports"),
+        (Outcome::Forbidden("may not".into()), "Forbidden", "config/rbac/controller_role.yaml"),
+        (Outcome::Failed("no disk".into()), "Failed", "no disk; tried again by itself"),
+    ] {
+        let status = of(Some(outcome), &written, 400);
+        assert_eq!(said(&status), format!("False {reason}"));
+        assert!(shown(&status, "Reports").message.contains(remedy), "{}", shown(&status, "Reports").message);
+        assert_eq!(shown(&status, "Reports").last_transition_time, Time(at(400)));
+    }
+    let suspended = policy(&format!("{SPEC}suspend: true\n"));
+    let condition = reports(&suspended, Some(&Outcome::Written), &written, at(500));
+    assert_eq!((&*condition.status, &*condition.reason), ("Unknown", "Suspended"));
+}
