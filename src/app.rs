@@ -26,6 +26,8 @@ use crate::leader::{self, Elector};
 use crate::metrics::Metrics;
 use crate::nudge::{Fan, Nudges};
 use crate::policy::{self, Published};
+use crate::record::restore::restore;
+use crate::record::store::Store;
 use crate::record::{self, Sources};
 use crate::watch::manager::Manager;
 use crate::watch::schemas::Checker;
@@ -201,13 +203,15 @@ async fn lead(
     }
     let mut engine = Engine::default();
     let first = published.borrow().clone();
-    let told = tokio::select! {
-        told = record::restore::restore(&client, &first, &metrics, &mut engine) => told,
+    let store = Store::new(client.clone(), options.namespace.clone());
+    let (told, left) = tokio::select! {
+        restored = restore(&client, &store, &first, &metrics, &mut engine) => restored,
         _ = stopping.changed() => return Ok(()),
     };
 
     let (status_nudges, event_nudges) = (Arc::new(Nudges::default()), Arc::new(Nudges::default()));
-    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone()]);
+    let memory_nudges = Arc::new(Nudges::of_all());
+    let fan = Fan(vec![status_nudges.clone(), event_nudges.clone(), memory_nudges.clone()]);
     let judge = Judge::start(engine, fan.clone(), metrics.clone()).map_err(AppError::Thread)?;
     let board = Arc::new(Board::new(fan.clone()));
     let settings = Settings {
@@ -246,6 +250,8 @@ async fn lead(
     let sources = Sources { client, judge, board, published, nudges: status_nudges, metrics };
     let mut recorders = JoinSet::new();
     recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
+    let sources = Sources { nudges: memory_nudges, ..sources };
+    recorders.spawn(record::memory::run(sources.clone(), store, left, finishing.clone()));
     let sources = Sources { nudges: event_nudges, ..sources };
     recorders.spawn(record::events::run(sources, told, options.identity.clone(), finishing));
 

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     StatusWrite,
     /// An Event could not be written or read.
     EventWrite,
+    /// What is to outlive a restart could not be written or read.
+    Memory,
     /// The lease could not be read or renewed.
     Lease,
 }
@@ -40,6 +42,7 @@ impl EncodeLabelValue for ErrorKind {
             Self::Watch => "watch",
             Self::StatusWrite => "status_write",
             Self::EventWrite => "event_write",
+            Self::Memory => "memory",
             Self::Lease => "lease",
         };
         EncodeLabelValue::encode(&word, encoder)

@@ -118,6 +118,8 @@ const PURE: &[&str] = &[
     "record/events/format.rs",
     "record/events/owed.rs",
     "record/fields.rs",
+    "record/memory/findings.rs",
+    "record/memory/layout.rs",
     "record/status/render.rs",
     "watch/catalog.rs",
     "watch/interest.rs",

@@ -7,6 +7,7 @@
 mod chain;
 pub mod events;
 mod fields;
+pub mod memory;
 pub mod restore;
 pub mod status;
 pub mod store;

@@ -8,7 +8,7 @@ use super::asked::{Asked, Queries};
 use super::plan::{Comparison, Plan};
 use super::related::InWatches;
 use super::subject::Subject;
-use super::{Engine, Outcome, note_errors};
+use super::{Engine, Outcome};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
@@ -190,7 +190,7 @@ impl Engine {
             tracked.unjoin(watch, plan, object);
             tracked.groups.remove(object.id(), (plan.index, watch), &self.watches);
             tracked.forget_moment(watch, plan, object);
-            note_errors(tracked, &mut self.erring, plan);
+            self.quiet.note(&reader.policy, &mut tracked.ledger);
             self.wake_groups(&reader.policy);
             return;
         }
@@ -286,7 +286,7 @@ impl Engine {
             let subject = Subject::new(watch, plan, object);
             tracked.note_queries(subject, answered.queries, answered.admitted);
         }
-        note_errors(tracked, &mut self.erring, plan);
+        self.quiet.note(&reader.policy, &mut tracked.ledger);
         if !tracked.groups.is_empty() {
             self.wake_groups(&reader.policy);
         }
