@@ -27,6 +27,8 @@ use crate::metrics::Metrics;
 use crate::nudge::{Fan, Nudges};
 use crate::policy::{self, Published, SinkSet};
 use crate::record::reports::Outcomes;
+use crate::record::restore::restore;
+use crate::record::store::Store;
 use crate::record::{self, Sources};
 use crate::watch::manager::Manager;
 use crate::watch::schemas::Checker;
@@ -213,14 +215,16 @@ async fn lead(
     }
     let mut engine = Engine::default();
     let first = published.borrow().clone();
-    let told = tokio::select! {
-        told = record::restore::restore(&client, &first, &metrics, &mut engine) => told,
+    let store = Store::new(client.clone(), options.namespace.clone());
+    let (told, left) = tokio::select! {
+        restored = restore(&client, &store, &first, &metrics, &mut engine) => restored,
         _ = stopping.changed() => return Ok(()),
     };
 
     let [status_nudges, event_nudges, report_nudges, alert_nudges]: [Arc<Nudges>; 4] =
         std::array::from_fn(|_| Arc::new(Nudges::default()));
-    let fan = [&status_nudges, &event_nudges, &report_nudges, &alert_nudges];
+    let memory_nudges = Arc::new(Nudges::of_all());
+    let fan = [&status_nudges, &event_nudges, &report_nudges, &alert_nudges, &memory_nudges];
     let fan = Fan(fan.into_iter().cloned().collect());
     let alerts = Arc::new(record::alerts::Board::new(status_nudges.clone()));
     let judge = Judge::start(engine, fan.clone(), metrics.clone()).map_err(AppError::Thread)?;
@@ -265,6 +269,8 @@ async fn lead(
     recorders.spawn(record::status::run(sources.clone(), finishing.clone()));
     let sources = Sources { nudges: report_nudges, ..sources };
     recorders.spawn(record::reports::run(sources.clone(), finishing.clone()));
+    let sources = Sources { nudges: memory_nudges, ..sources };
+    recorders.spawn(record::memory::run(sources.clone(), store, left, finishing.clone()));
     let sources = Sources { nudges: event_nudges, ..sources };
     recorders.spawn(record::events::run(sources.clone(), told, options.identity.clone(), finishing.clone()));
     let sources = Sources { nudges: alert_nudges, ..sources };

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use crate::core::alert::Truth;
-use crate::core::engine::{Assignment, Engine, KeptReport, Outcome, PolicyReport};
+use crate::core::engine::{Assignment, Engine, KeptReport, Outcome, PolicyReport, Standing};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::finding::{Finding, PolicyKey, Transition};
 use crate::core::graph::{Graph, Wanted};
@@ -126,6 +126,12 @@ impl Judge {
         self.ask(move |engine| engine.history(&policy)).await
     }
 
+    /// What of a policy outlives the process, up to `limit` of each; none when it is not judged.
+    pub async fn standing(&self, policy: &PolicyKey, limit: usize) -> Option<Standing> {
+        let policy = policy.clone();
+        self.ask(move |engine| engine.standing(&policy, limit)).await
+    }
+
     /// What is kept of each of these watches.
     pub async fn kept(&self, watches: Vec<WatchId>) -> HashMap<WatchId, KeptReport> {
         self.ask(move |engine| watches.into_iter().map(|id| (id, engine.kept(id))).collect()).await
@@ -218,13 +224,14 @@ impl Worker {
 
     fn take(&mut self, watch: WatchId, label: &Arc<ResourceLabel>, event: ObjectEvent) {
         let synced = matches!(event, ObjectEvent::Synced);
-        let (outcome, erring, objects) = self.timed("event", |engine, now| {
+        let (outcome, erring, waiting, objects) = self.timed("event", |engine, now| {
             let outcome = engine.step(watch, event, now);
-            (outcome, engine.take_erring(), engine.objects(watch))
+            (outcome, engine.take_erring(), engine.take_waiting(), engine.objects(watch))
         });
         self.count(watch, label, objects as i64);
         self.announce(outcome);
         erring.iter().for_each(|policy| self.fan.add(policy));
+        waiting.iter().for_each(|policy| self.fan.add_waiting(policy));
         if synced {
             self.nudge_readers(watch);
         }

@@ -38,6 +38,8 @@ pub enum ErrorKind {
     EventWrite,
     /// A report could not be written or read.
     ReportWrite,
+    /// What is to outlive a restart could not be written or read.
+    Memory,
     /// The lease could not be read or renewed.
     Lease,
 }
@@ -54,6 +56,7 @@ impl EncodeLabelValue for ErrorKind {
             Self::StatusWrite => "status_write",
             Self::EventWrite => "event_write",
             Self::ReportWrite => "report_write",
+            Self::Memory => "memory",
             Self::Lease => "lease",
         };
         EncodeLabelValue::encode(&word, encoder)

@@ -23,9 +23,16 @@ pub struct Nudges {
     wake: Notify,
     /// When something was last taken.
     taken: Mutex<Option<Instant>>,
+    /// See [`Nudges::of_all`].
+    of_all: bool,
 }
 
 impl Nudges {
+    /// For a taker that looks also at what is only waiting to be a finding, or to end.
+    pub fn of_all() -> Self {
+        Self { of_all: true, ..Self::default() }
+    }
+
     /// Adds a policy.
     pub fn add(&self, policy: &PolicyKey) {
         self.policies.lock().unwrap_or_else(PoisonError::into_inner).insert(policy.clone());
@@ -62,6 +69,11 @@ impl Fan {
     /// Adds a policy to every set.
     pub fn add(&self, policy: &PolicyKey) {
         self.0.iter().for_each(|nudges| nudges.add(policy));
+    }
+
+    /// Adds a policy of which only what waits changed.
+    pub fn add_waiting(&self, policy: &PolicyKey) {
+        self.0.iter().filter(|nudges| nudges.of_all).for_each(|nudges| nudges.add(policy));
     }
 }
 
@@ -138,5 +150,9 @@ mod tests {
         assert_eq!(slow.take_now(), [policy("a"), policy("b")].into());
         assert_eq!(fast.take_now(), [policy("b")].into());
         assert!(fast.take_now().is_empty());
+        let (fast, all) = (Arc::new(Nudges::default()), Arc::new(Nudges::of_all()));
+        let fan = Fan(vec![fast.clone(), all.clone()]);
+        fan.add_waiting(&policy("a"));
+        assert_eq!((fast.take_now().len(), all.take_now().len()), (0, 1), "one of them does not care");
     }
 }

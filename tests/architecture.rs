@@ -119,6 +119,8 @@ const PURE: &[&str] = &[
     "record/events/owed.rs",
     "record/fields.rs",
     "record/known.rs",
+    "record/memory/findings.rs",
+    "record/memory/layout.rs",
     "record/reports/format.rs",
     "record/reports/plan.rs",
     "record/status/render.rs",

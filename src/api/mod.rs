@@ -25,6 +25,8 @@ pub const FIELD_MANAGER: &str = "polywatch";
 
 /// Value of `reportingController` in the Events that the operator writes.
 pub const REPORTING_CONTROLLER: &str = "polywatch.dev/controller";
+/// Label of the Secrets in which the operator remembers; its value says what for.
+pub const MEMORY_LABEL: &str = "polywatch.dev/remembers";
 
 // Rules and no patterns: the server answers a pattern with the pattern, a rule with its message.
 

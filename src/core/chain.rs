@@ -3,6 +3,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::cel::Bindings;
 use super::finding::ObjectId;
 use super::lookup::{Arena, Lookup, PARAMS, Query, Wanted, label_term};
@@ -17,11 +19,12 @@ pub const MAX_NAMED: usize = 3;
 const MAX_FAILED: usize = 160;
 
 /// The links from the object that is judged to what failed. Empty for a rule that looks nothing up.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chain(pub Arc<[Link]>);
 
 /// What one lookup found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Link {
     /// The lookup.
     pub lookup: Arc<str>,
@@ -32,12 +35,18 @@ pub struct Link {
     /// The first [`MAX_NAMED`] objects that it found.
     pub objects: Vec<ObjectId>,
     /// How many more it found.
+    #[serde(default)]
     pub omitted: usize,
     /// What is wrong with it, when this is the link that failed.
     pub failed: Option<Arc<str>>,
 }
 
 impl Chain {
+    /// Whether nothing was looked up on the way.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The chain of a rule that is not satisfied: up to the first link that is not in order. `queries` are by place.
     pub fn of<'q>(
         policy: &CompiledPolicy,

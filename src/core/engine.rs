@@ -30,7 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 pub use groups::{AT_ONCE, VALUES};
 pub use judge::{Facts, Judgement, judge};
 pub use params::{ByParams, GroupParams};
-pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport};
+pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport, Standing};
 
 use self::backlog::Work;
 use self::changes::Happened;
@@ -115,8 +115,7 @@ pub struct Engine {
     due: VecDeque<PolicyKey>,
     restored: HashMap<PolicyKey, Restored>,
     schemas: SchemaSet,
-    /// Policies whose rule errors changed.
-    erring: BTreeSet<PolicyKey>,
+    quiet: Quiet,
     /// Objects that rules on states were asked about, each once for each policy.
     judged: u64,
 }
@@ -128,6 +127,7 @@ struct Restored {
     uid: Arc<str>,
     findings: Vec<Finding>,
     pending: Vec<Finding>,
+    complying: Vec<(FindingKey, Timestamp)>,
     history: History,
 }
 
@@ -286,7 +286,7 @@ impl Engine {
             let grouped = !tracked.groups.is_empty();
             tracked.groups.remove(object.id(), (plan.index, id), &self.watches);
             tracked.forget_moment(id, plan, object);
-            note_errors(tracked, &mut self.erring, plan);
+            self.quiet.note(&plan.reader.policy, &mut tracked.ledger);
             if object.generation() >= plan.terms.since {
                 self.judge_change(plan, id, Happened::Went(object), now, out);
             }
@@ -315,13 +315,32 @@ impl Engine {
 
     /// The policies whose rule errors changed since the last call: no transition tells of them.
     pub fn take_erring(&mut self) -> BTreeSet<PolicyKey> {
-        std::mem::take(&mut self.erring)
+        std::mem::take(&mut self.quiet.erring)
+    }
+
+    /// The policies of which something began or ceased to wait since the last call: no transition tells of it, either.
+    pub fn take_waiting(&mut self) -> BTreeSet<PolicyKey> {
+        std::mem::take(&mut self.quiet.waiting)
     }
 }
 
-fn note_errors(tracked: &mut Tracked, erring: &mut BTreeSet<PolicyKey>, plan: &Plan) {
-    if tracked.ledger.take_errors_changed() {
-        erring.insert(plan.reader.policy.clone());
+/// What no transition tells.
+#[derive(Debug, Default)]
+struct Quiet {
+    /// Policies whose rule errors changed.
+    erring: BTreeSet<PolicyKey>,
+    /// Policies of which something began or ceased to wait.
+    waiting: BTreeSet<PolicyKey>,
+}
+
+impl Quiet {
+    fn note(&mut self, policy: &PolicyKey, ledger: &mut Ledger) {
+        if ledger.take_errors_changed() {
+            self.erring.insert(policy.clone());
+        }
+        if ledger.take_waiting_changed() {
+            self.waiting.insert(policy.clone());
+        }
     }
 }
 

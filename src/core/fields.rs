@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::diff::Change;
 use super::hash::fnv1a;
@@ -26,7 +27,8 @@ const MAX_VALUE_IN_MESSAGE: usize = 48;
 const BEFORE_DIFFERENCE: usize = 8;
 
 /// One field that changed, or that differs from its baseline.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct FieldChange {
     /// Its path, as [`super::field_path`] writes it.
     pub path: Arc<str>,
@@ -41,11 +43,12 @@ pub struct FieldChange {
 }
 
 /// Changed fields, as many as are shown.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fields {
     /// At most [`MAX_FIELDS`].
     pub listed: Arc<[FieldChange]>,
     /// How many more there are.
+    #[serde(default)]
     pub omitted: usize,
 }
 

@@ -53,14 +53,16 @@ impl fmt::Display for PolicyKey {
     }
 }
 
-/// Names one object of the cluster.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names one object of the cluster. Remembered in the cluster in this form: see [`Finding`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ObjectId {
     /// Group and version, as in `apiVersion`.
     pub api_version: Arc<str>,
     /// Kind.
     pub kind: Arc<str>,
     /// Namespace; none for cluster scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
     /// Name.
     pub name: Arc<str>,
@@ -102,7 +104,7 @@ impl fmt::Display for ObjectId {
 }
 
 /// What makes a finding the same finding: one rule, one object, seen through one selection of the policy.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FindingKey {
     /// Name of the rule.
     pub rule: Arc<str>,
@@ -131,7 +133,10 @@ impl FindingKey {
 }
 
 /// An object that does not satisfy a rule.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Remembered in the cluster in this form, so a new field needs a default: an earlier version wrote none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Its identity.
     pub key: FindingKey,
@@ -142,19 +147,28 @@ pub struct Finding {
     /// What is wrong: one line, bounded (see [`crate::core::rules::MAX_MESSAGE_LEN`]).
     pub message: Arc<str>,
     /// The fields that make it so, where the rule is about fields.
+    #[serde(default, skip_serializing_if = "Fields::is_empty")]
     pub fields: Fields,
     /// What was looked up on the way, where the rule looks something up.
+    #[serde(default, skip_serializing_if = "Chain::is_empty")]
     pub chain: Chain,
     /// What of the object decides who is told.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
     /// When it began: when it opened, and where the rule waits, when it began to be wrong.
     pub since: Timestamp,
     /// How often it opened lately, this time included, where the rule asks whether it flaps; 0 while that is once.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub flaps: u32,
 }
 
-/// A change that does not satisfy a rule. It happened: nothing stands open.
-#[derive(Debug, Clone, PartialEq)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// A change that does not satisfy a rule. It happened: nothing stands open. Remembered in this form, as [`Finding`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Occurrence {
     /// Rule, selection, object, message and changed fields; `since` is when it was seen.
     pub finding: Arc<Finding>,

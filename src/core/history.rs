@@ -36,6 +36,11 @@ impl History {
         self.latest.push_front(occurrence);
     }
 
+    /// How much each rule did not allow.
+    pub fn by_rule(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        self.by_rule.iter().map(|(rule, count)| (rule, *count))
+    }
+
     /// Forgets rules that no longer exist. What they did stays in the list and in the total.
     pub fn retain(&mut self, exists: impl Fn(&str) -> bool) {
         self.by_rule.retain(|rule, _| exists(rule));

@@ -19,11 +19,10 @@ pub enum Requirement {
 }
 
 impl Requirement {
-    fn matches(&self, labels: Option<&Node>) -> bool {
-        let value = |key: &str| labels.and_then(|l| l.get(key)).and_then(Node::as_str);
+    fn matches<'a>(&self, value: &impl Fn(&str) -> Option<&'a str>) -> bool {
         match self {
-            Self::In(key, values) => value(key).is_some_and(|v| values.contains(&**v)),
-            Self::NotIn(key, values) => value(key).is_none_or(|v| !values.contains(&**v)),
+            Self::In(key, values) => value(key).is_some_and(|v| values.contains(v)),
+            Self::NotIn(key, values) => value(key).is_none_or(|v| !values.contains(v)),
             Self::Exists(key) => value(key).is_some(),
             Self::DoesNotExist(key) => value(key).is_none(),
         }
@@ -57,7 +56,12 @@ impl LabelMatcher {
 
     /// Whether the labels (a map of strings, or nothing) match.
     pub fn matches(&self, labels: Option<&Node>) -> bool {
-        self.0.iter().all(|r| r.matches(labels))
+        self.matches_values(|key| labels.and_then(|l| l.get(key)).and_then(Node::as_str).map(|v| &**v))
+    }
+
+    /// Whether labels match of which `value` gives the values.
+    pub fn matches_values<'a>(&self, value: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.0.iter().all(|r| r.matches(&value))
     }
 }
 

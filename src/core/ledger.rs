@@ -43,6 +43,8 @@ pub struct Ledger {
     errors_by_rule: HashMap<Arc<str>, usize>,
     last_error: HashMap<Arc<str>, FindingKey>,
     errors_changed: bool,
+    /// Whether what waits changed since somebody asked.
+    waiting_changed: bool,
     /// What rules wait for, of those that wait. None of a rule that is not in force: until it is, nothing of it opens
     /// or ends.
     patience: HashMap<Arc<str>, Option<Patience>>,
@@ -95,6 +97,14 @@ impl Ledger {
         }
     }
 
+    /// The same of since when the object of an open finding complies, where the finding stays open nevertheless. To be
+    /// called after [`Ledger::restore`].
+    pub fn restore_complying(&mut self, key: FindingKey, since: Timestamp) {
+        if self.open.contains_key(&key) {
+            self.complies.insert(key, since);
+        }
+    }
+
     /// Enters what a rule says about an object.
     pub fn enter(
         &mut self,
@@ -119,13 +129,13 @@ impl Ledger {
             }
             Verdict::Compliant => {
                 self.clear_error(key);
-                self.pending.remove(key);
+                self.take_pending(key);
                 self.comply(key, now)
             }
             Verdict::Violation(Violation { message, fields, chain }) => {
                 self.clear_error(key);
                 if !self.complies.is_empty() {
-                    self.complies.remove(key);
+                    self.waiting_changed |= self.complies.remove(key).is_some();
                 }
                 let known = self.standing(key);
                 let since = known.map_or(now, |known| known.since);
@@ -149,10 +159,11 @@ impl Ledger {
                 } else if self.patience_of(&key.rule).is_none_or(|patience| patience.opens(since) > now) {
                     if !same {
                         self.pending.insert(finding());
+                        self.waiting_changed = true;
                     }
                     None
                 } else {
-                    self.pending.remove(key);
+                    self.take_pending(key);
                     Some(self.begin(finding(), now))
                 }
             }
@@ -170,7 +181,7 @@ impl Ledger {
                 break;
             };
             if self.due(&key).is_some_and(|due| due <= now) {
-                match self.pending.remove(&key) {
+                match self.take_pending(&key) {
                     Some(finding) => out.push(self.begin(finding, now)),
                     None => out.extend(self.resolve(&key, Resolution::Compliant)),
                 }
@@ -192,6 +203,11 @@ impl Ledger {
         self.pending.iter()
     }
 
+    /// The open findings whose object complies, each with since when: they stay open for a while.
+    pub fn complying(&self) -> impl Iterator<Item = (&FindingKey, Timestamp)> {
+        self.complies.iter().map(|(key, since)| (key, *since))
+    }
+
     /// How many are pending.
     pub fn count_of_pending(&self) -> usize {
         self.pending.len()
@@ -210,7 +226,7 @@ impl Ledger {
     /// Forgets what is known of one rule and object: it is gone, or no longer judged.
     pub fn forget(&mut self, key: &FindingKey, why: Resolution) -> Option<Transition> {
         self.clear_error(key);
-        self.pending.remove(key);
+        self.take_pending(key);
         let transition = self.resolve(key, why);
         if !self.openings.is_empty() {
             self.openings.remove(key);
@@ -349,13 +365,24 @@ impl Ledger {
         std::mem::take(&mut self.errors_changed)
     }
 
+    /// Whether what is pending, or what complies and stays open, changed since the last call: no transition tells of it.
+    pub fn take_waiting_changed(&mut self) -> bool {
+        std::mem::take(&mut self.waiting_changed)
+    }
+
+    fn take_pending(&mut self, key: &FindingKey) -> Option<Arc<Finding>> {
+        let pending = self.pending.remove(key);
+        self.waiting_changed |= pending.is_some();
+        pending
+    }
+
     /// The object complies: the finding ends, at once or when it did so for long enough.
     fn comply(&mut self, key: &FindingKey, now: Timestamp) -> Option<Transition> {
         let finding = if self.open.is_empty() { None } else { self.open.get(key) };
         let flaps = finding?.flaps;
         let since = self.complies.get(key).copied().unwrap_or(now);
         if self.patience_of(&key.rule).is_none_or(|patience| patience.ends(since, flaps) > now) {
-            self.complies.insert(key.clone(), since);
+            self.waiting_changed |= self.complies.insert(key.clone(), since).is_none();
             return None;
         }
         self.resolve(key, Resolution::Compliant)

@@ -14,6 +14,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::field_path::{FieldPath, Step};
 use super::project::ProjectedObject;
@@ -23,7 +24,8 @@ use super::tree::Node;
 pub const MAX_MANAGERS: usize = 3;
 
 /// Who changed a field.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Actor {
     /// Names of field managers, that of the latest write first; more than one when managedFields does not tell
     /// which. Never empty, at most [`MAX_MANAGERS`].

@@ -1,10 +1,11 @@
 //! What is noted of an object beside a finding, because it decides who is told of it: some labels, and whether somebody
 //! asked for silence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::paths::{Keep, Paths};
 use super::policy::CompiledPolicy;
@@ -18,16 +19,18 @@ pub const SILENCE_UNTIL: &str = "polywatch.dev/silence-until";
 const MAX_UNREADABLE: usize = 64;
 
 /// See the module.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tags {
-    /// Those labels that routes of the policy read; none when there are none.
-    pub labels: Option<Arc<Node>>,
+    /// Those labels that routes of the policy read.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// What [`SILENCE_UNTIL`] says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silence: Option<Silence>,
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Silence {
     /// Until then.
     Until(Timestamp),
@@ -42,11 +45,11 @@ impl Tags {
             return Self::default();
         }
         let labels = object.labels().into_iter().flat_map(Node::entries);
-        let labels: Vec<(Arc<str>, Node)> =
-            labels.filter(|(key, _)| policy.noted_labels.contains(key)).cloned().collect();
+        let labels = labels.filter(|(key, _)| policy.noted_labels.contains(key));
+        let labels = labels.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.clone())));
         let silence = object.root().str_at(&["metadata", "annotations", SILENCE_UNTIL]);
         Self {
-            labels: (!labels.is_empty()).then(|| Arc::new(Node::Map(labels.into()))),
+            labels: labels.collect(),
             silence: silence.map(|text| match text.trim().parse() {
                 Ok(time) => Silence::Until(time),
                 Err(_) => Silence::Unreadable(one_line(text, MAX_UNREADABLE).into()),
@@ -55,8 +58,13 @@ impl Tags {
     }
 
     /// The value of a label, when it is noted.
-    pub fn label(&self, key: &str) -> Option<&Arc<str>> {
-        self.labels.as_ref()?.get(key)?.as_str()
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.labels.get(key).map(|value| &**value)
+    }
+
+    /// Whether nothing is noted.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.silence.is_none()
     }
 
     /// Until when nobody is to be told, if that is after `now`.

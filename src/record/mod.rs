@@ -9,6 +9,7 @@ mod chain;
 pub mod events;
 mod fields;
 mod known;
+pub mod memory;
 mod patch;
 pub mod reports;
 pub mod restore;

@@ -1,9 +1,11 @@
-//! What an earlier process left in the cluster: the findings that were open or pending, and what was told of them.
+//! What an earlier process left in the cluster: what was open or pending, what occurred, and what was told of it.
 //!
-//! Sources are the status of each policy, which lists the worst, and the Events on objects, which last for as
-//! long as the API server keeps Events. A finding in neither is announced once more.
+//! What `record::memory` wrote is complete, and as exact as the process knew it. The status of each policy, which lists
+//! the worst, and the Events on objects, which last for as long as the API server keeps Events, add what they know beyond
+//! it: what changed in the last second, and all where there is no memory. What one of the three has open is open: the
+//! first list resolves it if it is not. What was told is in the Events; of what is too old for those it is taken for told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +16,15 @@ use kube::api::{Api, ListParams};
 use tracing::{info, warn};
 
 use super::events::{Announced, Told, ToldByPolicy, happened, parse};
+use super::memory::findings::Left;
+use super::memory::{self, LeftByUid};
+use super::store::{Store, StoreError};
 use super::{chain, fields};
 use crate::api::REPORTING_CONTROLLER;
 use crate::api::status::{FindingStatus, MonitorPolicyStatus, ObjectRef, OccurrenceStatus};
 use crate::core::chain::Chain;
 use crate::core::engine::Engine;
-use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, PolicyKey};
+use crate::core::finding::{Finding, FindingKey, ObjectId, Occurrence, OccurrenceId, PolicyKey};
 use crate::core::history::History;
 use crate::core::tags::Tags;
 use crate::metrics::{ErrorKind, Metrics};
@@ -34,45 +39,50 @@ const EVENTS_LAST: SignedDuration = SignedDuration::from_mins(50);
 /// Between two attempts.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Fills a new engine with what was open and returns what was told.
+/// Fills a new engine with what was open; returns what was told, and what is remembered as it is written.
 pub async fn restore(
     client: &Client,
+    store: &Store,
     published: &Published,
     metrics: &Metrics,
     engine: &mut Engine,
-) -> ToldByPolicy {
-    let events = match read_patiently(client).await {
-        Ok(events) => Some(events),
-        Err(error) => {
-            metrics.error(ErrorKind::EventWrite);
-            warn!(%error, "the Events of an earlier process can not be read; some findings may be announced again");
-            None
-        }
-    };
-    let complete = events.is_some();
+) -> (ToldByPolicy, LeftByUid) {
+    let (events, left) =
+        tokio::join!(read_patiently(|| read(client)), read_patiently(|| memory::read(store)));
+    let events = events.inspect_err(|error| {
+        metrics.error(ErrorKind::EventWrite);
+        warn!(%error, "the Events of an earlier process can not be read; some findings may be announced again");
+    });
+    let left = left.inspect_err(|error| {
+        metrics.error(ErrorKind::Memory);
+        warn!(%error, "what an earlier process remembers can not be read; what status and Events say is restored");
+    });
+    let (left, now) = (left.unwrap_or_default(), Timestamp::now());
+    let complete = events.is_ok();
     let events = events.unwrap_or_default();
     let mut told = last_told(published, &events);
-    let (mut count, now) = (0, Timestamp::now());
+    let (mut count, nothing) = (0, Left::default());
     for (key, policy) in published.policies.iter() {
         let Announced { findings: told, occurrences } = told.entry(key.clone()).or_default();
-        let mut open: HashMap<FindingKey, Arc<Finding>> = told.clone();
-        let status = published.statuses.get(key);
-        let listed = status.into_iter().flat_map(|status| &status.findings);
-        for finding in listed.filter_map(from_status) {
+        let (status, left) = (published.statuses.get(key), left.get(&policy.uid).unwrap_or(&nothing));
+        let listed: Vec<Arc<Finding>> = status
+            .into_iter()
+            .flat_map(|status| &status.findings)
+            .filter_map(from_status)
+            .map(Arc::new)
+            .collect();
+        // What was told, though no Event says so.
+        for finding in listed.iter().chain(&left.open) {
             // It opened when its rule had waited.
             let rule = policy.rules.iter().find(|rule| rule.name == finding.key.rule);
             let opened = rule.map_or(finding.since, |rule| rule.patience.opens(finding.since));
-            let young = now.duration_since(opened) < EVENTS_LAST;
             // Of a young finding there would be an Event if it had been told.
-            if !(complete && young) {
-                told.entry(finding.key.clone()).or_insert_with(|| Arc::new(finding.clone()));
+            if !(complete && now.duration_since(opened) < EVENTS_LAST) {
+                told.entry(finding.key.clone()).or_insert_with(|| finding.clone());
             }
-            // The status has the last word, and the Event the exact time.
-            let since = open.get(&finding.key).map_or(finding.since, |known| known.since);
-            open.insert(finding.key.clone(), Arc::new(Finding { since, ..finding }));
         }
-        if let Some(status) = status {
-            let history = history(status);
+        let open = merged_open(told, listed, left);
+        if let Some(history) = merged_history(status.map(|status| history(status)), &left.history) {
             let known = history.latest().filter(|occurrence| {
                 let young = now.duration_since(occurrence.finding.since) < EVENTS_LAST;
                 !(complete && young) || happened(key, policy, occurrence, &events)
@@ -80,24 +90,69 @@ pub async fn restore(
             occurrences.extend(known.map(|occurrence| occurrence.id()));
             engine.restore_history(key.clone(), policy.uid.clone(), history);
         }
-        let pending = status.into_iter().flat_map(|status| &status.pending).filter_map(from_status);
-        engine.restore_pending(key.clone(), policy.uid.clone(), pending.collect());
+        // What the status says is up to half a minute old.
+        let of_status = status.filter(|_| left.written.is_empty());
+        let of_status = of_status.into_iter().flat_map(|status| &status.pending).filter_map(from_status);
+        let mut pending: HashMap<FindingKey, Arc<Finding>> =
+            of_status.map(|pending| (pending.key.clone(), Arc::new(pending))).collect();
+        pending.extend(left.pending.iter().map(|pending| (pending.key.clone(), pending.clone())));
+        let uid = || policy.uid.clone();
+        engine.restore_pending(key.clone(), uid(), pending.into_values().map(Arc::unwrap_or_clone).collect());
+        engine.restore_complying(key.clone(), uid(), left.complying.clone());
         count += open.len();
-        let open = open.into_values().map(Arc::unwrap_or_clone).collect();
-        engine.restore(key.clone(), policy.uid.clone(), open);
+        engine.restore(key.clone(), uid(), open.into_values().map(Arc::unwrap_or_clone).collect());
     }
     info!(findings = count, "restored what an earlier process had open");
-    told
+    (told, left)
+}
+
+/// What was open, of each finding as it is known best: the memory is exact, the status has whole seconds, and an Event
+/// says how it was when it opened.
+fn merged_open(
+    told: &HashMap<FindingKey, Arc<Finding>>,
+    listed: Vec<Arc<Finding>>,
+    left: &Left,
+) -> HashMap<FindingKey, Arc<Finding>> {
+    let mut open = told.clone();
+    for finding in listed {
+        let since = open.get(&finding.key).map_or(finding.since, |known| known.since);
+        open.insert(finding.key.clone(), Arc::new(Finding { since, ..Arc::unwrap_or_clone(finding) }));
+    }
+    open.extend(left.open.iter().map(|finding| (finding.key.clone(), finding.clone())));
+    open
+}
+
+/// What occurred, by the memory and what the status knows beyond it, which is the latest.
+fn merged_history(status: Option<History>, left: &History) -> Option<History> {
+    let status = status.unwrap_or_default();
+    if status.total().max(left.total()) == 0 {
+        return None;
+    }
+    if status.total() <= left.total() {
+        return Some(left.clone());
+    }
+    let known: HashSet<OccurrenceId> = left.latest().map(|occurrence| occurrence.id()).collect();
+    let news = usize::try_from(status.total() - left.total()).unwrap_or(usize::MAX);
+    let latest = status.latest().filter(|occurrence| !known.contains(&occurrence.id())).take(news);
+    let latest: Vec<Arc<Occurrence>> = latest.chain(left.latest()).cloned().collect();
+    let mut by_rule: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    for (rule, count) in status.by_rule().chain(left.by_rule()) {
+        let known = by_rule.entry(rule.clone()).or_default();
+        *known = (*known).max(count);
+    }
+    Some(History::restored(latest, status.total(), by_rule))
 }
 
 /// A new leader may start when the API server has just come back and refuses some requests.
-async fn read_patiently(client: &Client) -> Result<Vec<Event>, String> {
+async fn read_patiently<T, E: Refusal, F: Future<Output = Result<T, E>>>(
+    read: impl Fn() -> F,
+) -> Result<T, String> {
     let mut last = format!("no answer within {} s", TIMEOUT.as_secs());
     let attempts = async {
         loop {
-            match read(client).await {
-                Ok(events) => return Ok(events),
-                Err(kube::Error::Api(status)) if status.is_forbidden() => return Err(status.message),
+            match read().await {
+                Ok(known) => return Ok(known),
+                Err(error) if error.is_refusal() => return Err(error.to_string()),
                 Err(error) => last = error.to_string(),
             }
             tokio::time::sleep(RETRY.mul_f64(0.5 + fastrand::f64())).await;
@@ -105,6 +160,23 @@ async fn read_patiently(client: &Client) -> Result<Vec<Event>, String> {
     };
     let read = tokio::time::timeout(TIMEOUT, attempts).await;
     read.unwrap_or(Err(last))
+}
+
+/// An error that another attempt will not change.
+trait Refusal: std::fmt::Display {
+    fn is_refusal(&self) -> bool;
+}
+
+impl Refusal for kube::Error {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Api(status) if status.is_forbidden())
+    }
+}
+
+impl Refusal for StoreError {
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused { source, .. } if source.is_refusal())
+    }
 }
 
 async fn read(client: &Client) -> Result<Vec<Event>, kube::Error> {
@@ -202,4 +274,58 @@ fn identity(rule: &str, resource: &ObjectRef) -> Option<(FindingKey, ObjectId)> 
     };
     let selection = resource.selected_by.as_deref()?.into();
     Some((FindingKey { rule: rule.into(), selection, uid: object.uid.clone() }, object))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::rules::Operation;
+
+    fn occurrence(version: u32) -> Arc<Occurrence> {
+        let object = ObjectId {
+            api_version: "v1".into(),
+            kind: "ConfigMap".into(),
+            namespace: None,
+            name: "a".into(),
+            uid: "u".into(),
+        };
+        let finding = Finding {
+            key: FindingKey { rule: "r".into(), selection: "maps".into(), uid: "u".into() },
+            severity: crate::core::finding::Severity::High,
+            object,
+            message: "m".into(),
+            fields: crate::core::fields::Fields::default(),
+            chain: Chain::default(),
+            since: Timestamp::UNIX_EPOCH,
+            flaps: 0,
+        };
+        let (operation, resource_version) = (Operation::Update, version.to_string().into());
+        Arc::new(Occurrence { finding: Arc::new(finding), operation, resource_version })
+    }
+
+    fn history(versions: std::ops::Range<u32>) -> History {
+        let mut history = History::default();
+        versions.for_each(|version| history.add(occurrence(version)));
+        history
+    }
+
+    fn told(history: &History) -> (u64, Vec<String>) {
+        (history.total(), history.latest().map(|o| o.resource_version.to_string()).collect())
+    }
+
+    #[test]
+    fn what_the_status_knows_beyond_the_memory_is_the_latest() {
+        // A status lists the last 20.
+        let of_status = |total: u32| {
+            let all = history(0..total);
+            let by_rule = all.by_rule().map(|(rule, count)| (rule.clone(), count)).collect();
+            History::restored(all.latest().take(20).cloned(), all.total(), by_rule)
+        };
+        let merged = |status, left: &History| merged_history(status, left).expect("a history");
+        assert_eq!(merged(Some(of_status(30)), &history(0..28)), history(0..30));
+        assert_eq!(merged(Some(of_status(28)), &history(0..30)), history(0..30));
+        assert_eq!(merged(None, &history(0..30)), history(0..30));
+        assert_eq!(told(&merged(Some(of_status(30)), &History::default())), told(&of_status(30)));
+        assert_eq!(merged_history(Some(History::default()), &History::default()), None);
+    }
 }

@@ -20,7 +20,7 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::WRITE_TIMEOUT;
-use crate::api::FIELD_MANAGER;
+use crate::api::{FIELD_MANAGER, MEMORY_LABEL};
 
 /// Most bytes of one entry, packed. API servers take 1 MiB.
 pub const MAX_PACKED: usize = 768 * 1024;
@@ -28,8 +28,6 @@ pub const MAX_PACKED: usize = 768 * 1024;
 const MAX_UNPACKED: u64 = 64 << 20;
 /// Entries that are read at once.
 const PAGE: u32 = 20;
-/// Says what an entry is for.
-const LABEL: &str = "polywatch.dev/remembers";
 /// Type of the Secrets.
 const TYPE: &str = "polywatch.dev/memory";
 const KEY: &str = "content.json.gz";
@@ -115,7 +113,8 @@ impl Store {
     /// # Errors
     /// When the API server does not answer, or refuses.
     pub async fn list<T: DeserializeOwned>(&self, purpose: Purpose) -> Result<Vec<Entry<T>>, StoreError> {
-        let mut params = ListParams::default().labels(&format!("{LABEL}={}", purpose.as_str())).limit(PAGE);
+        let mut params =
+            ListParams::default().labels(&format!("{MEMORY_LABEL}={}", purpose.as_str())).limit(PAGE);
         let mut entries = Vec::new();
         loop {
             let page = self.answer("", self.api().list(&params)).await?;
@@ -149,7 +148,7 @@ impl Store {
         if packed.len() > MAX_PACKED {
             return Err(StoreError::TooLarge { name, size: packed.len() });
         }
-        let labels = [("app.kubernetes.io/managed-by", FIELD_MANAGER), (LABEL, purpose.as_str())];
+        let labels = [("app.kubernetes.io/managed-by", FIELD_MANAGER), (MEMORY_LABEL, purpose.as_str())];
         let secret = Secret {
             metadata: ObjectMeta {
                 name: Some(name.clone()),

@@ -24,6 +24,7 @@ use super::interest::WatchKey;
 use super::metadata;
 use super::object::{PROJECTION, WatchedObject};
 use super::transport::{CONVERSATION, Conversation};
+use crate::api::MEMORY_LABEL;
 use crate::api::status::ResourceState;
 use crate::core::event::ObjectEvent;
 use crate::core::project::Projection;
@@ -265,7 +266,11 @@ fn api(client: Client, key: &WatchKey) -> Api<WatchedObject> {
 fn config(settings: &Settings, key: &WatchKey, lists: Lists) -> watcher::Config {
     let spread = settings.watch_timeout.as_secs_f64() * (0.5 + 0.5 * fastrand::f64());
     let mut config = watcher::Config::default().timeout((spread as u32).max(1));
-    config.label_selector = Some(key.label_selector.clone()).filter(|text| !text.is_empty());
+    // What polywatch remembers is no concern of policies: one on Secrets would see each write, and so cause the next.
+    let own = (key.group.is_empty() && key.plural == "secrets").then(|| format!("!{MEMORY_LABEL}"));
+    let labels = Some(key.label_selector.clone()).filter(|text| !text.is_empty());
+    let labels: Vec<String> = labels.into_iter().chain(own).collect();
+    config.label_selector = Some(labels.join(",")).filter(|text| !text.is_empty());
     config.field_selector = Some(key.field_selector.clone()).filter(|text| !text.is_empty());
     match lists {
         Lists::Streamed => config.streaming_lists(),

@@ -21,6 +21,7 @@ mod install;
 mod kept;
 mod lookups;
 mod manifests;
+mod memory;
 mod replicas;
 mod reports;
 mod resilience;

@@ -1,14 +1,10 @@
 //! Findings and occurrences in the form in which sinks are told of them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use super::notice::{Item, ObjectName};
 use crate::core::finding::{Finding, FindingKey, Occurrence};
 use crate::core::hash::fnv1a;
-use crate::core::tree::Node;
 
 /// 32 hexadecimal digits that stand for these texts, the same in every process and version.
 pub fn id<'a>(texts: impl IntoIterator<Item = &'a str> + Clone) -> String {
@@ -52,7 +48,12 @@ impl Item {
             since: finding.since,
             ended: None,
             ended_because: None,
-            labels: labels(finding.tags.labels.as_ref()),
+            labels: finding
+                .tags
+                .labels
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()))
+                .collect(),
             fields: finding.fields.describe(),
             flaps: finding.flaps,
             operation: None,
@@ -84,11 +85,6 @@ impl Item {
             |item: &Item| (item.severity, item.message.clone(), item.fields.clone(), item.labels.clone());
         said(self) != said(told)
     }
-}
-
-fn labels(labels: Option<&Arc<Node>>) -> BTreeMap<String, String> {
-    let entries = labels.into_iter().flat_map(|labels| labels.entries());
-    entries.filter_map(|(key, value)| Some((key.to_string(), value.as_str()?.to_string()))).collect()
 }
 
 /// A hash of what a notice says, so that the same is known when it is said again.

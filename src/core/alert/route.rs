@@ -71,15 +71,15 @@ impl Route {
             && (self.rules.is_empty() || self.rules.contains(&finding.key.rule))
             && (self.namespaces.is_empty() || namespace.is_some_and(|name| self.namespaces.contains(name)))
             && !namespace.is_some_and(|name| self.exclude_namespaces.contains(name))
-            && (self.labels.is_empty() || self.labels.matches(finding.tags.labels.as_deref()))
+            && (self.labels.is_empty() || self.labels.matches_values(|key| finding.tags.label(key)))
     }
 
     /// What a finding has in common with those that are told with it.
     pub fn group(&self, finding: &Finding) -> BTreeMap<String, String> {
-        let text = |text: Option<&Arc<str>>| text.map_or_else(String::new, ToString::to_string);
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         let of = |dimension: &Dimension| match dimension {
             Dimension::Rule => ("rule".to_owned(), finding.key.rule.to_string()),
-            Dimension::Namespace => ("namespace".to_owned(), text(finding.object.namespace.as_ref())),
+            Dimension::Namespace => ("namespace".to_owned(), text(finding.object.namespace.as_deref())),
             Dimension::Label(key) => (format!("label {key}"), text(finding.tags.label(key))),
         };
         self.group_by.iter().map(of).collect()

@@ -38,6 +38,17 @@ impl Engine {
         (restored.uid, restored.pending) = (uid, pending);
     }
 
+    /// Hands over since when the objects of open findings comply, where the findings stay open, under the same conditions.
+    pub fn restore_complying(
+        &mut self,
+        policy: PolicyKey,
+        uid: Arc<str>,
+        complying: Vec<(FindingKey, Timestamp)>,
+    ) {
+        let restored = self.restored.entry(policy).or_default();
+        (restored.uid, restored.complying) = (uid, complying);
+    }
+
     /// Hands over what occurred in an earlier process, under the same conditions.
     pub fn restore_history(&mut self, policy: PolicyKey, uid: Arc<str>, history: History) {
         let restored = self.restored.entry(policy).or_default();
@@ -63,7 +74,8 @@ impl Engine {
                 }
                 None => {
                     let mut tracked = Tracked::new(policy.clone(), now);
-                    if let Some(Restored { uid, findings, pending, history }) = self.restored.remove(key)
+                    if let Some(Restored { uid, findings, pending, complying, history }) =
+                        self.restored.remove(key)
                         && uid == policy.uid
                     {
                         tracked.history = history;
@@ -71,6 +83,8 @@ impl Engine {
                         findings.into_iter().filter(covered).for_each(|open| tracked.ledger.restore(open));
                         let pending = pending.into_iter().filter(covered);
                         pending.for_each(|pending| tracked.ledger.restore_pending(pending));
+                        let complying = complying.into_iter();
+                        complying.for_each(|(key, since)| tracked.ledger.restore_complying(key, since));
                     }
                     self.policies.insert(key.clone(), tracked);
                 }

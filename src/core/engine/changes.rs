@@ -9,7 +9,7 @@ use super::asked::Asked;
 use super::judge::{Admission, request};
 use super::plan::{Comparison, Plan};
 use super::related::InWatches;
-use super::{Engine, Outcome, note_errors};
+use super::{Engine, Outcome};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{Finding, FindingKey, Occurrence, Resolution, Transition};
@@ -143,6 +143,6 @@ impl Engine {
             tracked.history.add(occurrence.clone());
             out.push((reader.policy.clone(), Transition::Occurred(occurrence)));
         }
-        note_errors(tracked, &mut self.erring, plan);
+        self.quiet.note(&reader.policy, &mut tracked.ledger);
     }
 }

@@ -276,9 +276,7 @@ impl Engine {
                 out.extend(transition.map(|transition| (policy.clone(), transition)));
             }
         }
-        if tracked.ledger.take_errors_changed() {
-            self.erring.insert(policy.clone());
-        }
+        self.quiet.note(policy, &mut tracked.ledger);
         self.wake_groups(policy);
         out
     }

@@ -1,6 +1,7 @@
 //! One object, one policy: the namespace filter, the match conditions, the rules.
 
 use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use super::asked::{Asked, Queries};
 use super::plan::{Comparison, Plan};
 use super::related::InWatches;
 use super::subject::Subject;
-use super::{Engine, Outcome, note_errors};
+use super::{Engine, Outcome};
 use crate::core::cel::{Bindings, Inputs};
 use crate::core::event::WatchId;
 use crate::core::finding::{FindingKey, ObjectId, Resolution};
@@ -192,7 +193,7 @@ impl Engine {
             tracked.unjoin(watch, plan, object);
             tracked.groups.remove(object.id(), (plan.index, watch), &self.watches);
             tracked.forget_moment(watch, plan, object);
-            note_errors(tracked, &mut self.erring, plan);
+            self.quiet.note(&reader.policy, &mut tracked.ledger);
             self.wake_groups(&reader.policy);
             return;
         }
@@ -294,7 +295,7 @@ impl Engine {
             let subject = Subject::new(watch, plan, object);
             tracked.note_queries(subject, answered.queries, answered.admitted);
         }
-        note_errors(tracked, &mut self.erring, plan);
+        self.quiet.note(&reader.policy, &mut tracked.ledger);
         if !tracked.groups.is_empty() {
             self.wake_groups(&reader.policy);
         }
@@ -310,7 +311,7 @@ struct Noted<'a> {
 
 impl Noted<'_> {
     fn about(&self, is_finding: bool) -> (&ObjectId, &Tags) {
-        static NOTHING: Tags = Tags { labels: None, silence: None };
+        static NOTHING: Tags = Tags { labels: BTreeMap::new(), silence: None };
         let tags = || self.tags.get_or_init(|| Tags::of(self.policy, self.object));
         (self.object.id(), if is_finding { tags() } else { &NOTHING })
     }

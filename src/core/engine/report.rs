@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::plan::Plan;
 use super::watches::Watched;
 use super::{Engine, Tracked};
 use crate::core::alert::Truth;
 use crate::core::event::WatchId;
-use crate::core::finding::{Finding, Occurrence, PolicyKey, Severity};
+use crate::core::finding::{Finding, FindingKey, Occurrence, PolicyKey, Severity};
 use crate::core::history::History;
 use crate::core::policy::Selection;
 
@@ -44,6 +46,21 @@ impl PolicyReport {
     pub fn open(&self) -> usize {
         self.by_severity.iter().sum()
     }
+}
+
+/// What of a policy outlives the process.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Standing {
+    /// UID of the policy.
+    pub uid: Arc<str>,
+    /// Open findings, worst and oldest first.
+    pub open: Vec<Arc<Finding>>,
+    /// What is wrong and is no finding yet, oldest first.
+    pub pending: Vec<Arc<Finding>>,
+    /// Since when the objects of open findings comply, where the findings stay open nevertheless.
+    pub complying: Vec<(FindingKey, Timestamp)>,
+    /// What occurred.
+    pub history: History,
 }
 
 /// What is kept of the objects of a watch.
@@ -140,6 +157,20 @@ impl Engine {
     pub fn pending(&self, key: &PolicyKey) -> Vec<Arc<Finding>> {
         let tracked = self.policies.get(key);
         tracked.map(|tracked| tracked.ledger.pending().cloned().collect()).unwrap_or_default()
+    }
+
+    /// What of a policy outlives the process: at most `limit` open findings, the worst, and as many of what is pending,
+    /// the oldest.
+    pub fn standing(&self, key: &PolicyKey, limit: usize) -> Option<Standing> {
+        let tracked = self.policies.get(key)?;
+        let ledger = &tracked.ledger;
+        Some(Standing {
+            uid: tracked.policy.uid.clone(),
+            open: ledger.open().take(limit).cloned().collect(),
+            pending: ledger.pending().take(limit).cloned().collect(),
+            complying: ledger.complying().map(|(key, since)| (key.clone(), since)).collect(),
+            history: tracked.history.clone(),
+        })
     }
 
     /// What occurred in a policy, the latest first.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::{Verdict, Violation, Wording, error_text};
 use crate::core::cel::{Bindings, Program};
@@ -16,7 +17,7 @@ use crate::core::project::ProjectedObject;
 use crate::core::schema::Schema;
 
 /// What happens to an object, in the words of admission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operation {
     /// It came.
     Create,

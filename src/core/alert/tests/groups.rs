@@ -135,8 +135,7 @@ fn a_storm_is_a_summary_with_exact_numbers_until_it_is_over() {
 #[test]
 fn groups_are_by_what_the_policy_says() {
     let label = |mut finding: Finding, value: &str| {
-        let labels = crate::core::project::testing::node(&format!(r#"{{"team":"{value}"}}"#));
-        finding.tags.labels = Some(Arc::new(labels));
+        finding.tags.labels = [("team".into(), value.into())].into();
         finding
     };
     let by = |notify: &str| {

@@ -181,6 +181,64 @@ fn what_was_pending_goes_on_after_a_restart() {
 }
 
 #[test]
+fn a_finding_that_complies_and_stays_open_ends_after_a_restart_when_it_would_have_ended() {
+    let (mut world, _) = World::listed(policy(PATIENT), &[bad("shop/a"), bad("shop/b"), bad("shop/c")]);
+    world.pass(60);
+    world.pass(70);
+    for path in ["shop/a", "shop/b", "shop/c"] {
+        assert_eq!(world.seen(&item(path)), NOTHING);
+    }
+    let key = PolicyKey("p".into());
+    let standing = world.engine.standing(&key, usize::MAX).expect("a policy");
+    assert_eq!((standing.open.len(), standing.complying.len()), (3, 3));
+
+    let mut next = World::default();
+    next.wait(80);
+    next.told = world.told.clone();
+    let open = standing.open.iter().map(|finding| (**finding).clone()).collect();
+    next.engine.restore(key.clone(), "uid-1".into(), open);
+    let mut complying = standing.complying;
+    complying
+        .push((FindingKey { rule: "low".into(), selection: "items".into(), uid: "unknown".into() }, at(1)));
+    next.engine.restore_complying(key, "uid-1".into(), complying);
+    next.assignment.policies = Arc::new(BTreeMap::from([(PolicyKey("p".into()), policy(PATIENT))]));
+    assert_eq!(next.assign([(policy(PATIENT), [ITEMS])]), NOTHING);
+    assert_eq!(next.work(), NOTHING);
+    assert_eq!(next.pass(110), NOTHING, "nothing ends before somebody looked");
+    // One is wrong again, one is late, and one is in time.
+    assert_eq!(
+        next.list(&[item("shop/a"), bad("shop/b")]),
+        ["resolved low shop/a Compliant", "resolved low shop/c NotSeen"]
+    );
+    assert_eq!(next.pass(500), NOTHING);
+    assert_eq!(next.report().open(), 1);
+    assert_eq!(next.seen(&item("shop/b")), NOTHING);
+    assert_eq!(next.pass(530), ["1970-01-01T00:08:50Z: resolved low shop/b Compliant"]);
+}
+
+#[test]
+fn whoever_remembers_is_told_that_something_began_or_ceased_to_wait() {
+    let (mut world, _) = World::listed(policy(PATIENT), &[item("shop/a")]);
+    let told = |world: &mut World| !world.engine.take_waiting().is_empty();
+    assert!(!told(&mut world));
+    assert_eq!(world.seen(&bad("shop/a")), NOTHING);
+    assert!(told(&mut world), "it is pending");
+    assert_eq!(world.seen(&bad("shop/a").note("n")), NOTHING);
+    assert!(!told(&mut world), "as it was");
+    assert_eq!(world.seen(&item("shop/a")), NOTHING);
+    assert!(told(&mut world), "it is not pending any more");
+    assert_eq!(world.seen(&bad("shop/a")), NOTHING);
+    world.pass(60);
+    assert!(told(&mut world));
+    assert_eq!(world.seen(&item("shop/a")), NOTHING);
+    assert!(told(&mut world), "it complies, and stays open");
+    assert_eq!(world.seen(&item("shop/a").level(2)), NOTHING);
+    assert!(!told(&mut world), "it does so since then");
+    assert_eq!(world.seen(&bad("shop/a")), NOTHING);
+    assert!(told(&mut world), "it does not any more");
+}
+
+#[test]
 fn a_hundred_thousand_that_wait_are_no_work() {
     let mut world = World::of(policy(PATIENT));
     // Without the bookkeeping of the test, which is more work than the engine's.
