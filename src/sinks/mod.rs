@@ -6,6 +6,7 @@
 
 pub mod alertmanager;
 pub mod http;
+pub mod slack;
 #[cfg(test)]
 mod testing;
 pub mod text;
