@@ -6,6 +6,7 @@
 
 pub mod alertmanager;
 pub mod http;
+pub mod pager_duty;
 pub mod slack;
 #[cfg(test)]
 mod testing;
