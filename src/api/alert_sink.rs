@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::sinks::alertmanager::{Alertmanager, AlertmanagerConfig};
 use crate::sinks::email::{Email, EmailConfig};
 use crate::sinks::log::{Log, LogConfig};
+use crate::sinks::pager_duty::{PagerDuty, PagerDutyConfig};
+use crate::sinks::slack::{Slack, SlackConfig};
 use crate::sinks::webhook::{Webhook, WebhookConfig};
 use crate::sinks::{Sink, SpecError};
 
@@ -75,7 +77,7 @@ pub const DEFAULT_CONCURRENCY: u32 = 4;
 #[serde(rename_all = "camelCase")]
 #[x_kube(
     validation = Rule::new(
-        "[has(self.alertmanager), has(self.email), has(self.log), has(self.webhook)]\
+        "[has(self.alertmanager), has(self.email), has(self.log), has(self.pagerDuty), has(self.slack), has(self.webhook)]\
          .filter(given, given).size() == 1"
     )
     .message("give exactly one destination: alertmanager, email, log, pagerDuty, slack or webhook")
@@ -110,6 +112,16 @@ pub struct AlertSinkSpec {
     #[schemars(with = "LogConfig")]
     pub log: Option<LogConfig>,
 
+    /// PagerDuty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "PagerDutyConfig")]
+    pub pager_duty: Option<PagerDutyConfig>,
+
+    /// Slack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "SlackConfig")]
+    pub slack: Option<SlackConfig>,
+
     /// Any HTTP server, which gets CloudEvents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "WebhookConfig")]
@@ -132,6 +144,8 @@ impl AlertSinkSpec {
             of(self.alertmanager.as_ref(), Alertmanager::new),
             of(self.email.as_ref(), Email::new),
             of(self.log.as_ref(), Log::new),
+            of(self.pager_duty.as_ref(), PagerDuty::new),
+            of(self.slack.as_ref(), Slack::new),
             of(self.webhook.as_ref(), Webhook::new),
         ];
         let mut given = given.into_iter().flatten();

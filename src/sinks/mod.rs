@@ -8,6 +8,8 @@ pub mod alertmanager;
 pub mod email;
 pub mod http;
 pub mod log;
+pub mod pager_duty;
+pub mod slack;
 #[cfg(test)]
 mod testing;
 pub mod text;
