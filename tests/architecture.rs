@@ -49,12 +49,12 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
             "watch",
         ],
     ),
-    ("cli", &["api", "app", "capture", "core", "leader", "offline", "telemetry", "yaml"]),
+    ("cli", &["api", "app", "capture", "cluster", "core", "leader", "offline", "telemetry", "yaml"]),
 ];
 
 /// Of these, recorders may name no more than this, whatever they may know.
 const RECORD_SEES: &[(&str, &[&str])] =
-    &[("policy", &["Published"]), ("watch", &["Board", "SelectionState"])];
+    &[("policy", &["CompiledSink", "Published", "SinkSet"]), ("watch", &["Board", "SelectionState"])];
 
 /// What `core` is made with. `serde_json` is for values as text: those of managedFields, and those that findings show.
 const CORE_CRATES: &[&str] = &[

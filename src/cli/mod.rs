@@ -8,6 +8,7 @@ mod graph;
 mod output;
 mod record;
 mod run;
+mod sink;
 mod test;
 
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ enum Command {
     Explain(explain::Explain),
     Graph(graph::Graph),
     Convert(convert::Convert),
+    Sink(sink::Sink),
     Crds(crds::Crds),
 }
 
@@ -54,6 +56,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.execute(),
         Command::Graph(command) => command.execute(),
         Command::Convert(command) => command.execute(),
+        Command::Sink(command) => command.execute(),
         Command::Crds(command) => command.execute(),
     }
 }

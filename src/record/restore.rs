@@ -296,6 +296,7 @@ mod tests {
             message: "m".into(),
             fields: crate::core::fields::Fields::default(),
             chain: Chain::default(),
+            tags: crate::core::tags::Tags::default(),
             since: Timestamp::UNIX_EPOCH,
             flaps: 0,
         };

@@ -8,6 +8,7 @@
 mod support;
 
 mod alertmanager;
+mod delivery;
 mod metrics;
 mod receiver;
 mod smtp;

@@ -121,7 +121,7 @@ impl ControlPlane {
         std::iter::once(self.etcd.pid()).chain(apiserver).collect()
     }
 
-    pub(super) fn dir(&self) -> &RunDir {
+    pub fn dir(&self) -> &RunDir {
         &self.dir
     }
 }

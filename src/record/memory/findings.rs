@@ -309,6 +309,7 @@ mod tests {
             message: "it is broken".into(),
             fields: Fields::default(),
             chain: Chain::default(),
+            tags: crate::core::tags::Tags::default(),
             since: at(since),
             flaps: 0,
         })
