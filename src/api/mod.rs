@@ -57,6 +57,10 @@ fn flowing(crd: &CustomResourceDefinition) -> serde_json::Result<CustomResourceD
 fn flow(value: &mut Value) {
     match value {
         Value::Object(fields) => {
+            // API servers know none for unsigned numbers, and kubectl warns of each; minimum says the same.
+            fields.retain(|name, value| {
+                name != "format" || !value.as_str().is_some_and(|of| of.starts_with("uint"))
+            });
             for (name, value) in fields {
                 match value {
                     Value::String(text) if name == "description" => {

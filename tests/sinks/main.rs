@@ -9,6 +9,7 @@ mod support;
 
 mod alertmanager;
 mod delivery;
+mod examples;
 mod metrics;
 mod receiver;
 mod smtp;

@@ -208,7 +208,7 @@ pub struct Item {
     /// How often it opened lately, when that is more than once and its rule asks.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub flaps: u32,
-    /// What happened, of an occurrence: Create, Update or Delete.
+    /// What happened, of an occurrence: CREATE, UPDATE or DELETE.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub operation: Option<String>,
     /// Resource version of the object after what occurred.
