@@ -30,22 +30,27 @@ fn the_committed_crds_are_what_the_binary_prints() {
 fn every_field_of_the_schema_is_described() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds/polywatch.dev.yaml");
     let text = std::fs::read_to_string(path).expect("the CRD is there");
-    let crd: serde_json::Value = polywatch::yaml::from_str(&text).expect("the CRD is YAML");
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let crds = polywatch::yaml::read(&text).expect("the CRDs are YAML");
+    assert_eq!(crds.len(), 2, "one for each kind");
     let mut missing = Vec::new();
     let mut seen = 0;
-    let mut open = vec![(String::new(), schema.clone())];
-    while let Some((path, schema)) = open.pop() {
-        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            let path = format!("{path}.{}", name);
-            seen += 1;
-            if field["description"].as_str().is_none_or(str::is_empty) {
-                missing.push(path.clone());
+    for crd in crds {
+        let crd = crd.tree.to_json();
+        let kind = crd["spec"]["names"]["kind"].as_str().expect("a kind").to_owned();
+        let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+        let mut open = vec![(kind, schema.clone())];
+        while let Some((path, schema)) = open.pop() {
+            for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+                let path = format!("{path}.{}", name);
+                seen += 1;
+                if field["description"].as_str().is_none_or(str::is_empty) {
+                    missing.push(path.clone());
+                }
+                open.push((path, field.clone()));
             }
-            open.push((path, field.clone()));
-        }
-        if !schema["items"].is_null() {
-            open.push((format!("{path}[]"), schema["items"].clone()));
+            if !schema["items"].is_null() {
+                open.push((format!("{path}[]"), schema["items"].clone()));
+            }
         }
     }
     assert!(seen > 50, "only {seen} fields were found");

@@ -61,7 +61,9 @@ pub fn read(sources: &[Source]) -> Result<Vec<Arc<CompiledPolicy>>, Vec<InputErr
 pub(super) fn schema() -> Json {
     // It is made of our own types: there is always one.
     let crds = api::crds().ok().and_then(|crds| serde_json::to_value(crds).ok()).unwrap_or_default();
-    let mut schema = crds[0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
+    let mut crds = crds.as_array().into_iter().flatten();
+    let crd = crds.find(|crd| crd["spec"]["names"]["kind"] == "MonitorPolicy").cloned().unwrap_or_default();
+    let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone();
     let text = json!({"type": "string"});
     let texts = json!({"type": "object", "additionalProperties": text});
     let any = json!({"x-kubernetes-preserve-unknown-fields": true, "nullable": true});
