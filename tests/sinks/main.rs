@@ -9,6 +9,7 @@ mod support;
 
 mod alertmanager;
 mod delivery;
+mod docs;
 mod examples;
 mod metrics;
 mod receiver;
