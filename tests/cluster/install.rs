@@ -187,6 +187,9 @@ async fn the_operator_may(cluster: &ControlPlane) {
         "list monitorpolicies",
         "watch monitorpolicies",
         "patch monitorpolicies --subresource=status",
+        "list alertsinks",
+        "watch alertsinks",
+        "patch alertsinks --subresource=status",
         "create events.events.k8s.io -n team-a",
         "get events.events.k8s.io -n team-a",
         "patch events.events.k8s.io -n team-a",
@@ -240,6 +243,8 @@ async fn the_operator_may(cluster: &ControlPlane) {
         "update monitorpolicies",
         "patch monitorpolicies",
         "delete monitorpolicies",
+        "create alertsinks",
+        "patch alertsinks",
         "delete events.events.k8s.io --all-namespaces",
         "update leases/another -n polywatch-system",
         "update leases/polywatch -n kube-system",
@@ -280,21 +285,44 @@ rules: [{apiGroups: [storage.k8s.io], resources: [storageclasses], verbs: [list,
 
 /// Findings are for all who may view the cluster; policies are written by those who were chosen.
 async fn users_may(cluster: &ControlPlane) {
-    for (user, role) in [("viewer", "view"), ("owner", "admin"), ("author", "polywatch-edit")] {
+    let roles = [
+        ("viewer", "view"),
+        ("owner", "admin"),
+        ("author", "polywatch-edit"),
+        ("alerter", "polywatch-sinks-edit"),
+    ];
+    for (user, role) in roles {
         let bind = format!("create clusterrolebinding {user} --clusterrole={role} --user={user}");
         cluster.kubectl(&words(&bind)).await;
     }
-    eventually("role view has monitorpolicies", PATIENCE, async || {
-        match can(cluster, "viewer", "list monitorpolicies").await {
+    let bind = "-n team-a create rolebinding tenant --clusterrole=view --user=tenant";
+    cluster.kubectl(&["create", "namespace", "team-a"]).await;
+    cluster.kubectl(&words(bind)).await;
+    for (user, what) in [
+        ("viewer", "list monitorpolicies"),
+        ("viewer", "list clusterreports.openreports.io"),
+        ("tenant", "list reports.openreports.io -n team-a"),
+    ] {
+        eventually(&format!("{user} may {what}"), PATIENCE, async || match can(cluster, user, what).await {
             true => Ok(()),
             false => Err("not yet".to_owned()),
-        }
-    })
-    .await;
+        })
+        .await;
+    }
+    assert!(!can(cluster, "tenant", "list reports.openreports.io --all-namespaces").await);
+    assert!(!can(cluster, "tenant", "list clusterreports.openreports.io").await);
+    assert!(!can(cluster, "owner", "delete clusterreports.openreports.io").await);
     assert!(!can(cluster, "viewer", "create monitorpolicies").await);
     assert!(!can(cluster, "owner", "create monitorpolicies").await);
     assert!(can(cluster, "author", "create monitorpolicies").await);
     assert!(!can(cluster, "author", "patch monitorpolicies --subresource=status").await);
+    // An AlertSink sends Secrets of the operator anywhere.
+    assert!(can(cluster, "viewer", "list alertsinks").await);
+    assert!(!can(cluster, "owner", "patch alertsinks").await);
+    assert!(!can(cluster, "author", "create alertsinks").await);
+    assert!(can(cluster, "alerter", "create alertsinks").await);
+    assert!(!can(cluster, "alerter", "create monitorpolicies").await);
+    assert!(!can(cluster, "alerter", "patch alertsinks --subresource=status").await);
 }
 
 async fn can(cluster: &ControlPlane, user: &str, what: &str) -> bool {
