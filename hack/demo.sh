@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The demo: a real cluster, the API gateway of examples/, three things that break and are repaired, and a chain.
+# The demo: a real cluster, the API gateway of examples/, three things that break and are repaired, an Alertmanager that
+# is told, and a chain.
 #
 #   hack/demo.sh          run it and end everything
 #   KEEP=1 hack/demo.sh   leave cluster and operator running; "hack/demo.sh down" ends them
@@ -11,6 +12,7 @@ dir=$root/.demo
 bin=${KUBEBUILDER_ASSETS:-$root/.controlplane/bin}
 operator=${POLYWATCH:-$root/target/debug/polywatch}
 gateway=examples/api-gateway
+alertmanager=${POLYWATCH_RECEIVERS:-$root/.receivers/bin}/alertmanager
 export KUBECONFIG=$dir/kubeconfig
 
 kubectl() { "$bin/kubectl" "$@"; }
@@ -28,6 +30,10 @@ is_operator() {
   [[ -n $1 && -r /proc/$1/cmdline && $(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") == "$operator run "* ]]
 }
 
+is_alertmanager() {
+  [[ -n $1 && -r /proc/$1/cmdline && $(tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline") == *" --storage.path=$dir/alertmanager "* ]]
+}
+
 end() {
   local pid=
   [[ -f $dir/operator.pid ]] && pid=$(<"$dir/operator.pid")
@@ -39,7 +45,10 @@ end() {
       sleep 0.1
     done
   fi
-  rm -f "$dir/operator.pid"
+  pid=
+  [[ -f $dir/alertmanager.pid ]] && pid=$(<"$dir/alertmanager.pid")
+  is_alertmanager "$pid" && kill "$pid"
+  rm -f "$dir/operator.pid" "$dir/alertmanager.pid"
   hack/cluster.sh down "$dir" >/dev/null
 }
 
@@ -56,6 +65,7 @@ finish() {
     cat <<KEPT
 export KUBECONFIG=$KUBECONFIG PATH=$(cd "$bin" && pwd):\$PATH
 the operator:    curl http://$(grep -om 1 '127\.0\.0\.1:[0-9]*' "$dir/operator.log")/metrics (or /readyz); its log: $dir/operator.log
+Alertmanager:    curl $receiver/api/v2/alerts (or a browser)
 break something: kubectl apply -f $gateway/4-broken/hostname-taken.yaml
 end it with:     make demo-down
 KEPT
@@ -63,6 +73,31 @@ KEPT
     end
   fi
   exit "$status"
+}
+
+# Where the Alertmanager listens, which took a free port.
+receiver_address() {
+  local tries=0 address=
+  until address=$(grep -m 1 'Listening on' "$dir/alertmanager.log" | grep -om 1 '127\.0\.0\.1:[0-9]*'); do
+    ((++tries < 150)) || { echo "demo.sh: Alertmanager does not start: $dir/alertmanager.log" >&2; return 1; }
+    sleep 0.2
+  done
+  echo "http://$address"
+}
+
+# The alerts of the Alertmanager that are active, in short.
+alerts() {
+  curl -sf "$receiver/api/v2/alerts" | grep -o '"summary":"[^"]*"'
+}
+
+# Waits until the Alertmanager has an alert of this summary, or with "!" before it has none.
+until_alert() {
+  local tries=0 wanted=0
+  [[ $1 == "!" ]] && wanted=1 && shift
+  until [[ $(alerts | grep -qF "$1" && echo 0 || echo 1) == "$wanted" ]]; do
+    ((++tries < 300)) || { echo "demo.sh: after 30 s the alerts are: $(alerts)" >&2; return 1; }
+    sleep 0.1
+  done
 }
 
 milliseconds() { date +%s%3N; }
@@ -94,10 +129,15 @@ if [[ -f $KUBECONFIG ]] && kubectl get --raw=/readyz --request-timeout=5s >/dev/
   exit 1
 fi
 
+[[ -x $alertmanager ]] || {
+  printf 'demo.sh: no %s. Fetch it first: tests/receivers/install.sh\n' "$alertmanager" >&2
+  exit 1
+}
+
 trap finish EXIT
 trap 'exit 130' INT TERM
 mkdir -p "$dir"
-rm -f "$dir/operator.log"
+rm -f "$dir/operator.log" "$dir/alertmanager.log"
 
 say "A cluster: etcd, kube-apiserver, kube-controller-manager, and KWOK for nodes and pods"
 hack/cluster.sh up "$dir"
@@ -120,14 +160,38 @@ until_policies Ready mpol --all
 until_policies Compliant mpol --all
 show kubectl get monitorpolicies
 
+say "A real Alertmanager is to be told when a route is wrong"
+printf 'route: {receiver: nobody}\nreceivers: [{name: nobody}]\n' >"$dir/alertmanager.yml"
+"$alertmanager" "--config.file=$dir/alertmanager.yml" "--storage.path=$dir/alertmanager" \
+  --web.listen-address=127.0.0.1:0 --cluster.listen-address= >"$dir/alertmanager.log" 2>&1 &
+echo $! >"$dir/alertmanager.pid"
+receiver=$(receiver_address)
+kubectl apply -f - <<SINK
+apiVersion: polywatch.dev/v1alpha1
+kind: AlertSink
+metadata:
+  name: on-call
+spec:
+  alertmanager:
+    urls: [$receiver]
+SINK
+show kubectl patch monitorpolicy gateway-routes --type merge -p '{"spec":{"notify":[{"sink":"on-call"}]}}'
+until_policies Notifying mpol gateway-routes
+show "$operator" sink test on-call
+
 say "Three things break: a route loses its authentication, a rate limit is raised, a model version floats"
 kubectl apply -f $gateway/4-broken/route-without-auth.yaml
+told=$(milliseconds)
 kubectl apply -f $gateway/4-broken/rate-limit-raised.yaml
 kubectl apply -f $gateway/4-broken/model-version-latest.yaml
 found=$(milliseconds)
 until_policies Compliant=False mpol gateway-routes gateway-rate-limits gateway-changes ai-resources
 found=$(($(milliseconds) - found))
 show kubectl get monitorpolicies
+until_alert "without authentication"
+told=$(($(milliseconds) - told))
+printf '\n(Alertmanager has it %s ms after the route was changed)\n$ curl -s %s/api/v2/alerts | grep -o '\''"summary":"[^"]*"'\''\n' "$told" "$receiver"
+alerts
 until_events reason=FindingOpened 16
 until_events reason=ChangeOccurred 2
 printf '\n(of the description, all from Status on)'
@@ -139,10 +203,15 @@ show kubectl get events -A --field-selector reason=FindingOpened
 
 say "They are repaired"
 kubectl apply -k $gateway/2-healthy | grep -v unchanged
-resolved=$(milliseconds)
+repaired=$(milliseconds)
+resolved=$repaired
 until_policies Compliant mpol --all
 resolved=$(($(milliseconds) - resolved))
 show kubectl get monitorpolicies
+until_alert ! "without authentication"
+over=$(($(milliseconds) - repaired))
+printf '\n(and Alertmanager has it as resolved %s ms after the repair)\n$ curl -s %s/api/v2/alerts | grep -o '\''"summary":"[^"]*"'\''\n' "$over" "$receiver"
+alerts || true
 until_events reason=FindingResolved 16
 show kubectl get events -A --field-selector reason=FindingResolved
 
@@ -159,3 +228,4 @@ until_policies Compliant mpol gateway-backends
 show kubectl get monitorpolicy gateway-backends
 
 say "Done: the first three were in the status $found ms after the last change, and gone $resolved ms after the repair"
+printf 'A real Alertmanager had the first of them %s ms after the change, and its end %s ms after the repair\n' "$told" "$over"
