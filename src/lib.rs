@@ -8,14 +8,15 @@
 //!                   compile          │              ▼
 //!                                    ▼            judge ── core::Engine ── reports ─▶ record ─▶ status
 //!  API server ─▶ watch::discovery ─▶ watch::manager ▲                                 (by nudge) Events
-//!                   Catalog          │ start, stop  │ ObjectEvents
-//!                                    ▼              │
-//!  API server ═══ watch ═════════▶ watch::stream ───┘
+//!                   Catalog          │ start, stop  │ ObjectEvents                         │   Reports
+//!                                    ▼              │                                      ▼
+//!  API server ═══ watch ═════════▶ watch::stream ───┘      AlertSink ─▶ policy ─▶ record::alerts ─▶ sinks
 //! ```
 //!
 //! The modules, in the order of the data: [`api`] (the custom resources), [`policy`] (spec to what is in
 //! force), [`watch`] (kinds, watches, objects), [`judge`] (the thread that runs the engine), [`core`] (what
-//! changed and what is wrong; pure), [`record`] (status and Events). Around them: [`cluster`] (clients),
+//! changed, what is wrong, and who is owed to hear of it; pure), [`record`] (status, Events, reports, alerts, and what
+//! outlives a restart), [`sinks`] (how an alert is handed over). Around them: [`cluster`] (clients),
 //! [`app`] (puts everything together), [`cli`], [`offline`] (the same judging without a cluster), [`capture`]
 //! (records events for it), [`yaml`], [`metrics`], [`process`], [`allocator`], [`http`], [`debug`], [`telemetry`],
 //! [`nudge`], [`budget`], [`leader`].
