@@ -202,7 +202,7 @@ fn prefix(purpose: Purpose) -> String {
     format!("polywatch-{}-", purpose.as_str())
 }
 
-fn pack<T: Serialize>(content: &T) -> Result<Vec<u8>, String> {
+pub(super) fn pack<T: Serialize>(content: &T) -> Result<Vec<u8>, String> {
     let mut packer = GzEncoder::new(Vec::new(), Compression::default());
     serde_json::to_writer(&mut packer, content).map_err(|error| error.to_string())?;
     packer.flush().and_then(|()| packer.finish()).map_err(|error| error.to_string())
