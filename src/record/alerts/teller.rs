@@ -27,6 +27,8 @@ use crate::sinks::{Receipt, SendError};
 
 /// Longest time between two looks: clocks jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// Shortest time between two looks that nothing but time asks for.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
 
 /// What every teller works with.
 #[derive(Clone)]
@@ -388,12 +390,8 @@ impl Teller {
         let due = due.map(|due| now + Duration::try_from(due.duration_since(clock)).unwrap_or_default());
         let waits = self.seats.values().any(|seat| !seat.is_busy && !seat.decision.due.is_empty());
         let retry = self.breaker.opens_at(now).filter(|_| waits);
-        let status = self.status.next();
-        [due, retry, status]
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(now + LONGEST_SLEEP, |at| at.min(now + LONGEST_SLEEP))
+        let next = [due, retry, self.status.next()].into_iter().flatten().min();
+        next.map_or(now + LONGEST_SLEEP, |at| at.clamp(now + SHORTEST_SLEEP, now + LONGEST_SLEEP))
     }
 }
 

@@ -15,6 +15,7 @@ mod projected;
 mod random;
 mod reports;
 mod restarts;
+mod tags;
 mod time;
 mod totals;
 
