@@ -119,7 +119,7 @@ const PURE: &[&str] = &[
     "record/events/owed.rs",
     "record/fields.rs",
     "record/memory/findings.rs",
-    "record/memory/layout.rs",
+    "record/memory/form.rs",
     "record/status/render.rs",
     "watch/catalog.rs",
     "watch/interest.rs",
