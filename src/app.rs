@@ -216,7 +216,7 @@ async fn lead(
     let mut engine = Engine::default();
     let first = published.borrow().clone();
     let store = Store::new(client.clone(), options.namespace.clone());
-    let (told, left) = tokio::select! {
+    let (told, known) = tokio::select! {
         restored = restore(&client, &store, &first, &metrics, &mut engine) => restored,
         _ = stopping.changed() => return Ok(()),
     };
@@ -270,7 +270,7 @@ async fn lead(
     let sources = Sources { nudges: report_nudges, ..sources };
     recorders.spawn(record::reports::run(sources.clone(), finishing.clone()));
     let sources = Sources { nudges: memory_nudges, ..sources };
-    recorders.spawn(record::memory::run(sources.clone(), store, left, finishing.clone()));
+    recorders.spawn(record::memory::run(sources.clone(), store, known, finishing.clone()));
     let sources = Sources { nudges: event_nudges, ..sources };
     recorders.spawn(record::events::run(sources.clone(), told, options.identity.clone(), finishing.clone()));
     let sources = Sources { nudges: alert_nudges, ..sources };

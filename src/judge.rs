@@ -16,11 +16,13 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use crate::core::alert::Truth;
-use crate::core::engine::{Assignment, Engine, KeptReport, Outcome, PolicyReport, Standing};
+use crate::core::engine::{Assignment, Engine, KeptReport, Outcome, PolicyReport, Standing, WatchMemory};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::finding::{Finding, PolicyKey, Transition};
 use crate::core::graph::{Graph, Wanted};
 use crate::core::history::History;
+use crate::core::remembered::Part;
+use crate::core::remembered::place::Place;
 use crate::core::schema::SchemaSet;
 use crate::metrics::{FindingLabel, Metrics, ResourceLabel};
 use crate::nudge::Fan;
@@ -130,6 +132,17 @@ impl Judge {
     pub async fn standing(&self, policy: &PolicyKey, limit: usize) -> Option<Standing> {
         let policy = policy.clone();
         self.ask(move |engine| engine.standing(&policy, limit)).await
+    }
+
+    /// What there is to remember of watches.
+    pub async fn memories(&self) -> Vec<WatchMemory> {
+        self.ask(Engine::memories).await
+    }
+
+    /// The objects of a watch that are in a place, as they are now; none when the process is ending.
+    pub async fn part(&self, memory: &WatchMemory, place: Place) -> Option<Part> {
+        let memory = memory.clone();
+        self.ask(move |engine| Some(engine.part(&memory, place, Timestamp::now()))).await
     }
 
     /// What is kept of each of these watches.

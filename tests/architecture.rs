@@ -120,7 +120,7 @@ const PURE: &[&str] = &[
     "record/fields.rs",
     "record/known.rs",
     "record/memory/findings.rs",
-    "record/memory/layout.rs",
+    "record/memory/form.rs",
     "record/reports/format.rs",
     "record/reports/plan.rs",
     "record/status/render.rs",

@@ -522,8 +522,10 @@ pub struct DriftRule {
     pub allowed_managers: Vec<String>,
 
     /// How the fields should be. Absent: as they were when the object was first seen, or as allowed managers set
-    /// them since then. A restart of polywatch keeps open findings and what they list; objects without a finding
-    /// begin anew with the state that they have. Values of Secrets are not read: they can be compared with earlier
+    /// them since then. A restart of polywatch keeps open findings and what they list, and of objects without one the
+    /// last known state, so that what changes while it is down is noticed. Where that state is not kept (of Secrets, of
+    /// more than 2,000 objects, after an edit of the policy meanwhile) they begin anew with the state that they have.
+    /// Values of Secrets are not read: they can be compared with earlier
     /// ones only, not with another object or with what is written here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "DriftBaseline")]

@@ -139,7 +139,8 @@ pub struct ResourceStatus {
     /// Objects selected now. Refreshed with other changes, and otherwise every 30 seconds.
     #[serde(default)]
     pub objects: i64,
-    /// What is wrong and what to do, when the state is not Watching.
+    /// What is wrong and what to do. While the state is Watching: that there is more than is remembered over a restart, so
+    /// that rules on changes and drift do not judge what changes while polywatch is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Since when the state is what it is (RFC 3339).

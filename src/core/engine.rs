@@ -12,6 +12,7 @@ mod dependents;
 mod graph;
 mod groups;
 mod judge;
+mod missed;
 mod params;
 mod plan;
 mod related;
@@ -29,6 +30,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use groups::{AT_ONCE, VALUES};
 pub use judge::{Facts, Judgement, judge};
+pub use missed::WatchMemory;
 pub use params::{ByParams, GroupParams};
 pub use report::{KeptReport, PolicyReport, RuleReport, SelectionReport, Standing};
 
@@ -47,6 +49,7 @@ use super::history::History;
 use super::ledger::Ledger;
 use super::policy::{CompiledPolicy, PolicySet, Role};
 use super::project::ProjectedObject;
+use super::remembered::Part;
 use super::schema::SchemaSet;
 use super::store::Put;
 use super::timers::Timers;
@@ -74,6 +77,17 @@ pub struct Route {
     pub terms: BTreeMap<Reader, Terms>,
     /// Whether its objects live in no namespaces.
     pub cluster_scoped: bool,
+    /// By what it is known to a later process; none when nothing of it outlives this one.
+    pub memory: Option<RouteMemory>,
+}
+
+/// By what a watch is known to a later process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteMemory {
+    /// What the watch is of, the same in every process.
+    pub name: Arc<str>,
+    /// Identity of what each reader needs: see [`super::project::Shape::identity`].
+    pub needs: BTreeMap<Reader, u64>,
 }
 
 /// How a watch serves a reader.
@@ -114,6 +128,8 @@ pub struct Engine {
     /// Policies of which something is due.
     due: VecDeque<PolicyKey>,
     restored: HashMap<PolicyKey, Restored>,
+    /// What an earlier process knew of watches that have not begun yet, by their names.
+    last_known: HashMap<Arc<str>, Vec<Arc<Part>>>,
     schemas: SchemaSet,
     quiet: Quiet,
     /// Objects that rules on states were asked about, each once for each policy.
@@ -197,7 +213,7 @@ impl Engine {
                 self.note_sources(policies.iter());
                 for plan in plans.iter() {
                     self.queue_if_baseline(plan);
-                    self.settle(&plan.reader, &mut out);
+                    self.settle(&plan.reader, now, &mut out);
                     self.review_groups(&plan.reader.policy, &mut out);
                 }
             }
@@ -243,12 +259,14 @@ impl Engine {
                 // What was kept for others before does not tell what was before.
                 Some(comparison) if comparison.before.generation() >= plan.terms.since => {
                     self.judge(plan, id, Case::Changed(comparison), object, now, out);
-                    self.judge_change(plan, id, Happened::Changed(comparison), now, out);
+                    self.catch_up(plan, id, &object.key(), Some(comparison.before), now, out);
+                    self.judge_change(plan, id, Happened::Changed(comparison), None, now, out);
                 }
                 _ => {
                     self.judge(plan, id, Case::Again, object, now, out);
                     if is_new {
-                        self.judge_change(plan, id, Happened::Came(object), now, out);
+                        self.catch_up(plan, id, &object.key(), None, now, out);
+                        self.judge_change(plan, id, Happened::Came(object), None, now, out);
                     }
                 }
             }
@@ -288,7 +306,8 @@ impl Engine {
             tracked.forget_moment(id, plan, object);
             self.quiet.note(&plan.reader.policy, &mut tracked.ledger);
             if object.generation() >= plan.terms.since {
-                self.judge_change(plan, id, Happened::Went(object), now, out);
+                self.catch_up(plan, id, &object.key(), Some(object), now, out);
+                self.judge_change(plan, id, Happened::Went(object), None, now, out);
             }
             self.queue_if_baseline(plan);
             if grouped {

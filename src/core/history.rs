@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use super::fields::FieldChange;
 use super::finding::Occurrence;
+use super::rules::Operation;
 
 /// Occurrences that are kept, the latest.
 pub const MAX_KEPT: usize = 100;
@@ -39,6 +43,30 @@ impl History {
     /// How much each rule did not allow.
     pub fn by_rule(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
         self.by_rule.iter().map(|(rule, count)| (rule, *count))
+    }
+
+    /// Whether it has this already, which was found by what an earlier process knew at a time. That is so when it has the
+    /// same state of the object; when the object came or went since then; and when each field that differs was told to be
+    /// what it is since then, in one change or several.
+    pub fn tells(&self, occurrence: &Occurrence, since: Timestamp) -> bool {
+        let Occurrence { finding, operation, resource_version } = occurrence;
+        let same =
+            |known: &&Arc<Occurrence>| known.finding.key == finding.key && known.operation == *operation;
+        let known = self.latest.iter().filter(same);
+        if !resource_version.is_empty()
+            && known.clone().any(|known| known.resource_version == *resource_version)
+        {
+            return true;
+        }
+        let later: Vec<&Arc<Occurrence>> = known.filter(|known| known.finding.since >= since).collect();
+        if later.is_empty() || *operation != Operation::Update {
+            return !later.is_empty();
+        }
+        let told = |field: &FieldChange| {
+            let mut latest = later.iter().flat_map(|known| known.finding.fields.listed.iter());
+            latest.find(|known| known.path == field.path).is_some_and(|known| known.to == field.to)
+        };
+        finding.fields.listed.iter().all(told)
     }
 
     /// Forgets rules that no longer exist. What they did stays in the list and in the total.

@@ -29,6 +29,7 @@ pub mod paths;
 pub mod patience;
 pub mod policy;
 pub mod project;
+pub mod remembered;
 pub mod rules;
 pub mod schema;
 pub mod secret;

@@ -16,6 +16,7 @@ use serde::de::{
 
 use super::event::ObjectKey;
 use super::finding::ObjectId;
+use super::hash::fnv1a;
 use super::paths::{Keep, Paths};
 use super::secret;
 use super::tree::{Interner, Known, Node};
@@ -54,6 +55,13 @@ impl Shape {
     /// Whether it keeps all that `other` keeps.
     pub fn includes(&self, other: &Shape) -> bool {
         self.paths.includes(&other.paths) && (self.managed_fields || !other.managed_fields)
+    }
+
+    /// The same in every process for what keeps the same.
+    pub fn identity(&self) -> u64 {
+        let lines = self.paths.lines();
+        let managed = self.managed_fields.then_some("managedFields");
+        fnv1a(lines.iter().map(String::as_str).chain(managed))
     }
 
     /// Whether `metadata` is all that is read of the objects, so that nothing else has to be sent.
@@ -210,6 +218,16 @@ impl ProjectedObject {
         generation: u32,
     ) -> Self {
         Self { root, managed_fields, id, resource_version, generation }
+    }
+
+    /// One that an earlier process knew. It has all that was needed then.
+    pub fn remembered(
+        root: Node,
+        managed_fields: Option<Node>,
+        id: ObjectId,
+        resource_version: Arc<str>,
+    ) -> Self {
+        Self::from_parts(root, managed_fields, id, resource_version, u32::MAX)
     }
 
     /// The kept fields.

@@ -13,6 +13,7 @@ use crate::core::event::{ObjectEvent, ObjectKey, WatchId};
 use crate::core::finding::PolicyKey;
 use crate::core::policy::{CompiledPolicy, PolicySet, Target};
 use crate::core::project::ProjectedObject;
+use crate::core::remembered::place::Place;
 
 /// Most moments between two events at which something due is worked off; where there are more, several are one.
 const MAX_TICKS: u32 = 10_000;
@@ -121,10 +122,15 @@ impl Replay {
                 };
                 let resource = resource(&self.plurals, &kind);
                 let cluster_scoped = is_cluster_scoped(&self.cluster_scoped, &kind);
+                let name = format!("{kind:?} {target:?}");
                 let id = watch(kind, Some(target.clone()), &mut fresh);
                 let route: &mut Route = assignment.routes.entry(id).or_default();
                 route.resource = resource;
                 route.cluster_scoped = cluster_scoped;
+                let memory = route.memory.get_or_insert_default();
+                memory.name = name.into();
+                // Whole objects are kept here.
+                memory.needs.insert(reader.clone(), 0);
                 route.readers.insert(reader);
             }
             if policy.needs_namespaces() {
@@ -212,7 +218,7 @@ impl Replay {
         Some(self.assign())
     }
 
-    /// The operator restarts with the findings that were open or pending; every kind is to be listed anew.
+    /// The operator restarts with what stood, what occurred and the last known objects; every kind is to be listed anew.
     pub fn restart(&mut self) -> Outcome {
         let before = std::mem::take(&mut self.engine);
         self.watches.clear();
@@ -222,6 +228,14 @@ impl Replay {
             self.engine.restore(key.clone(), policy.uid.clone(), open);
             let pending = before.pending(key).iter().map(|pending| (**pending).clone()).collect();
             self.engine.restore_pending(key.clone(), policy.uid.clone(), pending);
+            let complying = before.standing(key, 0).map(|standing| standing.complying).unwrap_or_default();
+            self.engine.restore_complying(key.clone(), policy.uid.clone(), complying);
+            self.engine.restore_history(key.clone(), policy.uid.clone(), before.history(key));
+        }
+        let all = Place { index: 0, of: 1 };
+        for memory in before.memories() {
+            let part = before.part(&memory, all, self.now);
+            self.engine.recall(memory.name, vec![part]);
         }
         self.assign()
     }

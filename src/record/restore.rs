@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::events::{Announced, Told, ToldByPolicy, happened, parse};
 use super::memory::findings::Left;
-use super::memory::{self, LeftByUid};
+use super::memory::{self, Known};
 use super::store::{Store, StoreError};
 use super::{chain, fields};
 use crate::api::REPORTING_CONTROLLER;
@@ -46,9 +46,12 @@ pub async fn restore(
     published: &Published,
     metrics: &Metrics,
     engine: &mut Engine,
-) -> (ToldByPolicy, LeftByUid) {
-    let (events, left) =
-        tokio::join!(read_patiently(|| read(client)), read_patiently(|| memory::read(store)));
+) -> (ToldByPolicy, Known) {
+    let (events, left, objects) = tokio::join!(
+        read_patiently(|| read(client)),
+        read_patiently(|| memory::read(store)),
+        read_patiently(|| memory::objects::read(store)),
+    );
     let events = events.inspect_err(|error| {
         metrics.error(ErrorKind::EventWrite);
         warn!(%error, "the Events of an earlier process can not be read; some findings may be announced again");
@@ -57,6 +60,13 @@ pub async fn restore(
         metrics.error(ErrorKind::Memory);
         warn!(%error, "what an earlier process remembers can not be read; what status and Events say is restored");
     });
+    let objects = objects.inspect_err(|error| {
+        metrics.error(ErrorKind::Memory);
+        warn!(%error, "the last known objects can not be read; what changed while nobody looked is not judged");
+    });
+    let objects = objects.unwrap_or_default();
+    let watches = memory::objects::accounts(&objects);
+    objects.into_iter().for_each(|(watch, parts)| engine.recall(watch, parts));
     let (left, now) = (left.unwrap_or_default(), Timestamp::now());
     let complete = events.is_ok();
     let events = events.unwrap_or_default();
@@ -103,7 +113,7 @@ pub async fn restore(
         engine.restore(key.clone(), uid(), open.into_values().map(Arc::unwrap_or_clone).collect());
     }
     info!(findings = count, "restored what an earlier process had open");
-    (told, left)
+    (told, Known { policies: left, watches })
 }
 
 /// What was open, of each finding as it is known best: the memory is exact, the status has whole seconds, and an Event

@@ -78,12 +78,14 @@ pub enum StoreError {
         source: kube::Error,
     },
     /// It is too large for one entry.
-    #[error("{name} takes {size} bytes packed, and may take {MAX_PACKED}")]
+    #[error("{name} takes {size} bytes packed, and may take {most}")]
     TooLarge {
         /// The Secret.
         name: String,
         /// Packed bytes.
         size: usize,
+        /// Most that it may take.
+        most: usize,
     },
     /// It cannot be packed.
     #[error("{name} can not be packed: {why}")]
@@ -143,10 +145,24 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub async fn save<T: Serialize>(&self, purpose: Purpose, entry: &Entry<T>) -> Result<(), StoreError> {
+        self.save_within(purpose, entry, MAX_PACKED).await.map(drop)
+    }
+
+    /// The same, of an entry that may take no more than so many bytes packed; returns how many it takes.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn save_within<T: Serialize>(
+        &self,
+        purpose: Purpose,
+        entry: &Entry<T>,
+        most: usize,
+    ) -> Result<usize, StoreError> {
         let name = prefix(purpose) + &entry.name;
         let packed = pack(&entry.content).map_err(|why| StoreError::Pack { name: name.clone(), why })?;
-        if packed.len() > MAX_PACKED {
-            return Err(StoreError::TooLarge { name, size: packed.len() });
+        let size = packed.len();
+        if size > most.min(MAX_PACKED) {
+            return Err(StoreError::TooLarge { name, size, most: most.min(MAX_PACKED) });
         }
         let labels = [("app.kubernetes.io/managed-by", FIELD_MANAGER), (MEMORY_LABEL, purpose.as_str())];
         let secret = Secret {
@@ -161,7 +177,8 @@ impl Store {
             ..Secret::default()
         };
         let params = PatchParams::apply(FIELD_MANAGER).force();
-        self.answer(&name, self.api().patch(&name, &params, &Patch::Apply(&secret))).await.map(drop)
+        self.answer(&name, self.api().patch(&name, &params, &Patch::Apply(&secret))).await?;
+        Ok(size)
     }
 
     /// Forgets an entry. That it is not there is no error.
@@ -202,7 +219,7 @@ fn prefix(purpose: Purpose) -> String {
     format!("polywatch-{}-", purpose.as_str())
 }
 
-fn pack<T: Serialize>(content: &T) -> Result<Vec<u8>, String> {
+pub(super) fn pack<T: Serialize>(content: &T) -> Result<Vec<u8>, String> {
     let mut packer = GzEncoder::new(Vec::new(), Compression::default());
     serde_json::to_writer(&mut packer, content).map_err(|error| error.to_string())?;
     packer.flush().and_then(|()| packer.finish()).map_err(|error| error.to_string())

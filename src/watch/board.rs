@@ -58,6 +58,8 @@ struct Inner {
     streams: BTreeMap<WatchId, Stream>,
     namespaces: Option<WatchId>,
     checked: BTreeMap<PolicyKey, Checked>,
+    /// Selections whose objects do not outlive the process, and why.
+    unremembered: BTreeMap<Reader, Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -198,7 +200,18 @@ impl Board {
             known.message = namespaces.state.message.clone();
             known.since = namespaces.state.since;
         }
+        if let Some(known) = worst.as_mut().filter(|known| known.state == ResourceState::Watching) {
+            known.message = inner.unremembered.get(reader).map(ToString::to_string);
+        }
         worst
+    }
+
+    /// Takes the selections of rules on changes whose objects do not outlive the process, all that there are, and why.
+    pub fn note_unremembered(&self, unremembered: BTreeMap<Reader, Arc<str>>) {
+        let before = std::mem::replace(&mut self.lock().unremembered, unremembered.clone());
+        let readers = before.keys().chain(unremembered.keys());
+        let changed = readers.filter(|reader| before.get(reader) != unremembered.get(reader));
+        changed.for_each(|reader| self.fan.add(&reader.policy));
     }
 
     /// Takes the warnings of a policy, all that there are.
@@ -328,6 +341,20 @@ mod tests {
             (3, "namespaces.v1".to_owned(), 0, ResourceState::Syncing),
         ];
         assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_selection_that_is_watched_says_that_its_objects_do_not_outlive_the_process() {
+        let board = board();
+        let message = || board.selection(&reader(), false).expect("a state").message;
+        board.note_unremembered([(reader(), "too many".into())].into());
+        assert_eq!(message(), None, "it has other troubles");
+        for id in [1, 2] {
+            board.note(WatchId(id), Health::Complete, at(1));
+        }
+        assert_eq!(message().as_deref(), Some("too many"));
+        board.note_unremembered(BTreeMap::new());
+        assert_eq!(message(), None);
     }
 
     #[test]

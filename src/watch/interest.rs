@@ -68,6 +68,13 @@ impl WatchKey {
         }
     }
 
+    /// What a later process knows the watch by.
+    pub fn identity(&self) -> String {
+        let Self { namespace, label_selector, field_selector, .. } = self;
+        let namespace = namespace.as_deref().unwrap_or_default();
+        format!("{} namespace={namespace} labels={label_selector} fields={field_selector}", self.resource())
+    }
+
     /// See [`resource_name`]: the label of metrics, and what status shows.
     pub fn resource(&self) -> String {
         resource_name(&self.plural, &self.version, &self.group)

@@ -17,7 +17,7 @@ use super::interest::{Part, Want, WatchKey, resource_of, wanted};
 use super::kept::{Kept, Step};
 use super::stream::{Deliver, Settings, follow};
 use crate::api::status::ResourceState;
-use crate::core::engine::{Assignment, Route, Terms};
+use crate::core::engine::{Assignment, Route, RouteMemory, Terms};
 use crate::core::event::{ObjectEvent, WatchId};
 use crate::core::policy::{CompiledPolicy, PolicySet};
 use crate::core::project::{Projection, Shape};
@@ -154,10 +154,11 @@ impl Manager {
             let terms = |part: &Part| Terms { since: watch.kept.since(&part.shape), select: part.select };
             let terms = want.readers.iter().map(|(reader, part)| (reader.clone(), terms(part))).collect();
             let readers = want.readers.keys().cloned().collect();
-            Some((
-                watch.id,
-                Route { readers, resource: resource_of(key), terms, cluster_scoped: !key.namespaced },
-            ))
+            let needs = want.readers.iter();
+            let needs = needs.map(|(reader, part)| (reader.clone(), part.shape.identity())).collect();
+            let (resource, cluster_scoped) = (resource_of(key), !key.namespaced);
+            let memory = Some(RouteMemory { name: key.identity().into(), needs });
+            Some((watch.id, Route { readers, resource, terms, cluster_scoped, memory }))
         };
         let routes: BTreeMap<WatchId, Route> = wanted.watches.iter().filter_map(route).collect();
         let board = wanted.watches.iter().filter_map(|(key, want)| {

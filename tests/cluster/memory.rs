@@ -7,7 +7,11 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams};
 
-use crate::support::{ControlPlane, Operator, PATIENCE, eventually, map_policy, rule};
+use polywatch::api::MonitorPolicyStatus;
+
+use crate::support::{
+    ControlPlane, Operator, PATIENCE, eventually, is, map_policy, occurrences as told_times, rule,
+};
 
 /// An operator whose lease nobody waits for when it is killed.
 fn short_lived(cluster: &ControlPlane) -> Operator {
@@ -229,4 +233,144 @@ spec:
     let mut operator = short_lived(&cluster);
     operator.wait_ready().await;
     eventually("nothing is kept of a policy that went while nobody looked", PATIENCE, gone).await;
+}
+
+/// On ConfigMaps of the namespace `default`: a limit may not be raised, and so on.
+const LIMITS: &str = "
+apiVersion: polywatch.dev/v1alpha1
+kind: MonitorPolicy
+metadata: {name: limits}
+spec:
+  severity: high
+  resources:
+  - {name: maps, apiVersion: v1, kind: ConfigMap, namespaces: [default]}
+  rules:
+  - name: not-raised
+    'on': [Update]
+    paths: [data]
+    expression: int(object.data.limit) <= int(oldObject.data.limit)
+    message: the limit was raised
+  - {name: not-deleted, 'on': [Delete], expression: \"!('keep' in oldObject.data)\"}
+  - {name: no-newcomers, 'on': [Create], expression: \"!object.metadata.name.startsWith('new')\"}
+  - {name: no-drift, drift: {paths: [data], allowedManagers: [tests]}}
+";
+
+fn map(name: &str, data: &str) -> String {
+    format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}, data: {data}}}")
+}
+
+/// Rule, object and message of each occurrence.
+fn occurrences(status: &MonitorPolicyStatus) -> Vec<(String, String, String)> {
+    let told =
+        status.occurrences.iter().map(|o| (o.rule.clone(), o.resource.name.clone(), o.message.clone()));
+    let mut told: Vec<_> = told.collect();
+    told.sort();
+    told
+}
+
+impl ControlPlane {
+    async fn raise(&self, name: &str, limit: u32) {
+        let patch = format!("{{\"data\":{{\"limit\":\"{limit}\"}}}}");
+        let by = "--field-manager=night-shift";
+        self.kubectl(&["patch", "configmap", name, "--type=merge", "-p", &patch, by]).await;
+    }
+
+    async fn limits_when(&self, what: &str, occurred: i64, open: i64) -> MonitorPolicyStatus {
+        self.status_when("limits", what, |status| {
+            is(status, "Ready", "True")
+                && (status.summary.occurrences, status.summary.open_findings) == (occurred, open)
+        })
+        .await
+    }
+}
+
+#[tokio::test]
+async fn what_changed_came_and_went_while_the_operator_was_down_is_told_once_with_who_did_it() {
+    let cluster = ControlPlane::start().await;
+    cluster.install_crds().await;
+    cluster.apply_yaml(&map("web", "{limit: '100'}")).await;
+    cluster.apply_yaml(&map("kept", "{limit: '1', keep: 'yes'}")).await;
+    cluster.apply_yaml(&map("lowered", "{limit: '7'}")).await;
+    cluster.apply_yaml(LIMITS).await;
+    let mut operator = short_lived(&cluster);
+    operator.wait_ready().await;
+    cluster.limits_when("nothing happened", 0, 0).await;
+    eventually("the objects are remembered", PATIENCE, async || {
+        let there = cluster.remembered("objects").await;
+        if there.len() == 1 { Ok(()) } else { Err(format!("{there:?}")) }
+    })
+    .await;
+    operator.kill_hard();
+
+    cluster.raise("web", 1000).await;
+    cluster.kubectl(&["delete", "configmap", "kept"]).await;
+    cluster.apply_yaml(&map("newcomer", "{limit: '1'}")).await;
+    cluster.apply_yaml(&map("lowered", "{limit: '6'}")).await;
+    let mut operator = short_lived(&cluster);
+    operator.wait_ready().await;
+    let status = cluster.limits_when("all of it occurred", 3, 1).await;
+    let raised = r#"data.limit: "100" → "1000" by night-shift (Update)"#;
+    let each = |rule: &str, name: &str, message: &str| (rule.to_owned(), name.to_owned(), message.to_owned());
+    let expected = [
+        each("no-newcomers", "newcomer", "created by tests (Apply)"),
+        each("not-deleted", "kept", "deleted"),
+        each("not-raised", "web", &format!("the limit was raised: {raised}")),
+    ];
+    assert_eq!(occurrences(&status), expected);
+    assert_eq!(status.findings[0].message, format!("drifted: {raised}"));
+    for name in ["web", "newcomer"] {
+        cluster.event("ConfigMap", name, "ChangeOccurred", 1).await;
+    }
+    // Whether or not what is known now was written by then.
+    operator.kill_hard();
+
+    let mut operator = short_lived(&cluster);
+    operator.wait_ready().await;
+    operator.metric_when("polywatch_watches_running", &[], |n| n == 1.0).await;
+    cluster.apply_yaml(&map("newer", "{limit: '1'}")).await;
+    let status = cluster.limits_when("only the last one is new", 4, 1).await;
+    let others = occurrences(&status).into_iter().filter(|(_, name, _)| name != "newer");
+    assert_eq!(others.collect::<Vec<_>>(), expected);
+    for name in ["web", "newcomer", "newer"] {
+        cluster.event("ConfigMap", name, "ChangeOccurred", 1).await;
+    }
+    let on_policy = cluster.events("MonitorPolicy", "limits", "ChangeOccurred").await;
+    assert_eq!(on_policy.iter().map(told_times).collect::<Vec<_>>(), [1; 4]);
+}
+
+#[tokio::test]
+async fn a_crash_right_after_a_change_was_told_repeats_nothing() {
+    let cluster = ControlPlane::start().await;
+    cluster.install_crds().await;
+    for name in ["web", "other", "gone"] {
+        cluster.apply_yaml(&map(name, "{limit: '100', keep: 'yes'}")).await;
+    }
+    cluster.apply_yaml(LIMITS).await;
+    let mut operator = short_lived(&cluster);
+    operator.wait_ready().await;
+    cluster.limits_when("nothing happened", 0, 0).await;
+    let before = eventually("the objects are remembered", PATIENCE, async || {
+        let there = cluster.remembered("objects").await;
+        if there.len() == 1 { Ok(there) } else { Err(format!("{there:?}")) }
+    })
+    .await;
+    cluster.raise("web", 200).await;
+    cluster.kubectl(&["delete", "configmap", "gone"]).await;
+    cluster.apply_yaml(&map("new", "{limit: '1'}")).await;
+    let known = cluster.limits_when("each occurred", 3, 1).await;
+    assert_eq!(cluster.remembered("objects").await, before, "what is remembered is behind");
+    operator.kill_hard();
+
+    // Of no interest to any rule, but the versions are others.
+    for name in ["web", "new"] {
+        cluster.kubectl(&["label", "configmap", name, "touched=yes"]).await;
+    }
+    let mut operator = short_lived(&cluster);
+    operator.wait_ready().await;
+    operator.metric_when("polywatch_watches_running", &[], |n| n == 1.0).await;
+    cluster.raise("other", 300).await;
+    let status = cluster.limits_when("only the last one is new", 4, 2).await;
+    assert_eq!(status.occurrences[1..], known.occurrences);
+    let log = operator.log();
+    assert_eq!(log.matches("change occurred").count(), 1, "{log}");
 }

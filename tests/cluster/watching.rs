@@ -307,7 +307,7 @@ spec:
     cluster.event("Thing", "mended", "FindingOpened", 2).await;
 
     // Everything but the kind that was forbidden was allowed all the time.
-    for kind in ["policy_watch", "discovery", "status_write", "event_write", "lease"] {
+    for kind in ["policy_watch", "discovery", "status_write", "event_write", "memory", "lease"] {
         let errors = operator.metric("polywatch_errors_total", &[("kind", kind)]).await;
         assert_eq!(errors, None, "{kind}: {}", operator.log());
     }

@@ -166,11 +166,19 @@ impl Desk {
         };
         let groups: BTreeSet<String> = wants.groups.keys().chain(self.told.groups.keys()).cloned().collect();
         self.waiting.retain(|group, _| groups.contains(group));
-        let nothing = Wanted::default();
+        let (nothing, remembered) = (Wanted::default(), self.told.remembered());
         for group in groups {
             let wanted = wants.groups.get(&group).unwrap_or(&nothing);
             let told = self.told.groups.get(&group);
-            let Some(news) = News::of(&self.told.policy, wanted, told, &known, &wants.because, now) else {
+            let Some(news) = News::of(
+                &self.told.policy,
+                wanted,
+                told,
+                &known,
+                &wants.because,
+                remembered.left_for(told),
+                now,
+            ) else {
                 continue;
             };
             decision.open += news.count();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::item::member;
 use super::known::Known;
 use super::notice::{Item, MAX_ITEMS, MAX_SAMPLES, Reason};
-use super::told::{MAX_MEMBERS, ToldGroup};
+use super::told::{Room, ToldGroup};
 use super::wanted::Wanted;
 
 /// See the module.
@@ -42,18 +42,19 @@ impl News {
         told: Option<&ToldGroup>,
         known: &Known<'_>,
         because: &HashMap<String, String>,
+        room: Room,
         now: Timestamp,
     ) -> Option<Self> {
         // Once a summary, always one, until nothing is open: a group at the limit would be told in turns.
         let summary = |told: &ToldGroup| told.summary.is_some() || told.in_flight.summary.is_some();
         let was_summary = told.is_some_and(summary);
-        let collapsed = wanted.is_summary() || was_summary || wanted.open.len() > MAX_ITEMS;
+        let collapsed = wanted.is_summary() || was_summary || wanted.open.len() > MAX_ITEMS.min(room.items);
         // It is not noted of which selections the findings of a summary are.
         if collapsed && !known.everything() {
             return None;
         }
         let mut news = match collapsed {
-            true => Self::of_summary(policy, wanted, told, now),
+            true => Self::of_summary(policy, wanted, told, room.members, now),
             false => Self::one_by_one(policy, wanted, told, known, because, now),
         };
         news.collapsed = collapsed;
@@ -136,10 +137,16 @@ impl News {
         news
     }
 
-    fn of_summary(policy: &str, wanted: &Wanted, told: Option<&ToldGroup>, now: Timestamp) -> Self {
+    fn of_summary(
+        policy: &str,
+        wanted: &Wanted,
+        told: Option<&ToldGroup>,
+        room: usize,
+        now: Timestamp,
+    ) -> Self {
         let mut news = Self::default();
         let is = wanted.open.len();
-        if is <= MAX_MEMBERS {
+        if is <= room {
             news.members = wanted.open.iter().map(|(id, finding)| member(id, finding.since)).collect();
         }
         let one_by_one = |told: &ToldGroup| {

@@ -160,6 +160,7 @@ pub struct Totals {
     /// As [`Notice::occurred`].
     pub occurred: usize,
     /// Changes that occurred in the policy since the sink was last told of any, and that are no longer known one by one.
+    #[serde(default, skip_serializing_if = "is_none")]
     pub unlisted: u64,
 }
 
@@ -214,6 +215,10 @@ pub struct Item {
     /// Resource version of the object after what occurred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
+}
+
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 fn is_zero(number: &u32) -> bool {

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::notice::{Item, Reason};
 
-/// Most findings of a summary whose identities are remembered; of more only their number is.
+/// Most findings of a policy that one sink is told of one by one; groups that come after that are told as summaries.
+pub const MAX_ONE_BY_ONE: usize = 3_000;
+/// Most findings in summaries, of one policy, whose identities are remembered; of more only their number is.
 pub const MAX_MEMBERS: usize = 10_000;
 
 /// Most findings of a group of which it is remembered that a notice of them may have arrived.
@@ -31,6 +33,37 @@ pub struct Told {
     pub occurrences: BTreeSet<String>,
     /// All occurrences of the policy when the sink was last told of one.
     pub occurred: u64,
+}
+
+impl Told {
+    /// How much is remembered of all groups.
+    pub(super) fn remembered(&self) -> Room {
+        let groups = || self.groups.values();
+        Room {
+            items: groups().map(|group| group.items.len()).sum(),
+            members: groups().filter_map(|group| Some(group.summary.as_ref()?.members.len())).sum(),
+        }
+    }
+}
+
+/// Numbers of findings, by the form in which they are told.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) items: usize,
+    pub(super) members: usize,
+}
+
+impl Room {
+    /// What may be remembered of a group, of which `told` is, when so much is remembered of all.
+    pub(super) fn left_for(self, told: Option<&ToldGroup>) -> Self {
+        let own = told.map_or(0, |group| group.items.len());
+        let members =
+            told.and_then(|group| group.summary.as_ref()).map_or(0, |summary| summary.members.len());
+        Self {
+            items: (MAX_ONE_BY_ONE + own).saturating_sub(self.items),
+            members: (MAX_MEMBERS + members).saturating_sub(self.members),
+        }
+    }
 }
 
 /// What was told of one group.

@@ -112,7 +112,7 @@ impl Engine {
         }
         let readers: Vec<Reader> = self.readers();
         for reader in readers {
-            self.settle(&reader, &mut out);
+            self.settle(&reader, now, &mut out);
         }
         let policies: Vec<PolicyKey> = self.policies.keys().cloned().collect();
         policies.iter().for_each(|policy| self.review_groups(policy, &mut out));
@@ -128,6 +128,8 @@ impl Engine {
         changed: &HashSet<PolicyKey>,
     ) {
         let namespaces_changed = self.watches.namespaces != namespaces;
+        let fresh: Vec<WatchId> =
+            routes.keys().filter(|id| !self.watches.by_id.contains_key(id)).copied().collect();
         self.watches.namespaces = namespaces;
         let nobody = Route::default();
         let ended: Vec<WatchId> = self.watches.by_id.keys().copied().collect();
@@ -171,6 +173,11 @@ impl Engine {
             let watch = self.watches.by_id.entry(id).or_default();
             watch.route = route;
             watch.serve(plans, views, ready);
+            if fresh.contains(&id) {
+                let name = watch.route.memory.as_ref().map(|memory| &memory.name);
+                let parts = name.and_then(|name| self.last_known.remove(name));
+                watch.recall(parts.unwrap_or_default());
+            }
             again.into_iter().for_each(|reader| self.queue(reader, id, None));
         }
         if let Some(watch) = namespaces.and_then(|id| self.watches.by_id.get_mut(&id))
@@ -219,7 +226,7 @@ impl Engine {
     }
 
     /// Resolves what an earlier process or routing left in doubt, once all objects of a selection are judged.
-    pub(super) fn settle(&mut self, reader: &Reader, out: &mut Outcome) {
+    pub(super) fn settle(&mut self, reader: &Reader, now: Timestamp, out: &mut Outcome) {
         let pending = self.work.iter().filter_map(Work::as_pass).any(|pass| pass.reader == *reader);
         let Some(tracked) = self.policies.get_mut(&reader.policy) else {
             return;
@@ -238,6 +245,10 @@ impl Engine {
         if pending || !synced || !known {
             return;
         }
+        self.catch_up_all(reader, now, out);
+        let Some(tracked) = self.policies.get_mut(&reader.policy) else {
+            return;
+        };
         if tracked.settled.insert(reader.selection.clone()) {
             let gone = tracked.ledger.settle(&reader.selection);
             out.extend(gone.into_iter().map(|t| (reader.policy.clone(), t)));

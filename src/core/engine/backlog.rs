@@ -102,7 +102,7 @@ impl Engine {
                 work.from = Some(next);
                 self.work.push_back(Work::Pass(work));
             }
-            None => self.settle(&work.reader, &mut out),
+            None => self.settle(&work.reader, now, &mut out),
         }
         out
     }

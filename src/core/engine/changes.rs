@@ -30,11 +30,14 @@ pub(super) enum Happened<'a> {
 }
 
 impl Engine {
+    /// With `missed`, the change happened after an earlier process knew the object at that time: it may have told of it.
+    #[allow(clippy::too_many_arguments)]
     pub(super) fn judge_change(
         &mut self,
         plan: &Plan,
         watch: WatchId,
         happened: Happened<'_>,
+        missed: Option<Timestamp>,
         now: Timestamp,
         out: &mut Outcome,
     ) {
@@ -140,6 +143,9 @@ impl Engine {
             };
             let resource_version: Arc<str> = object.resource_version().into();
             let occurrence = Arc::new(Occurrence { finding: Arc::new(finding), operation, resource_version });
+            if missed.is_some_and(|since| tracked.history.tells(&occurrence, since)) {
+                continue;
+            }
             tracked.history.add(occurrence.clone());
             out.push((reader.policy.clone(), Transition::Occurred(occurrence)));
         }

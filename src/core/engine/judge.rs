@@ -163,8 +163,10 @@ impl Engine {
         if object.generation() < plan.terms.since {
             return;
         }
+        // Of what it was when an earlier process saw it last it may have drifted since.
+        let last_known = matches!(case, Case::Again).then(|| self.last_known(plan, watch, object)).flatten();
         let (before, comparison) = match case {
-            Case::Again => (None, None),
+            Case::Again => (last_known.as_deref(), None),
             Case::Changed(comparison) if plan.by_labels && comparison.relabelled() => {
                 (Some(comparison.before), None)
             }

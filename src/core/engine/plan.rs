@@ -9,6 +9,7 @@ use crate::core::lookup::By;
 use crate::core::paths::Paths;
 use crate::core::policy::{CompiledPolicy, Role};
 use crate::core::project::ProjectedObject;
+use crate::core::rules::CompiledRule;
 
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -27,6 +28,15 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// Whether its rules compare the objects with what they were before. Values of Secrets are told apart by a key of
+    /// the process, and so mean nothing to another.
+    pub(super) fn remembers(&self) -> bool {
+        let target = &self.policy.selections[self.index].target;
+        let is_secret = target.group.is_empty() && target.kind == "Secret";
+        let rules = || self.policy.rules.iter().filter(|rule| rule.judges(self.index));
+        self.role == Role::Judged && !is_secret && rules().any(CompiledRule::reads_the_past)
+    }
+
     /// Whether the object is one that the reader selects, as far as the watch did not see to that.
     pub(super) fn selects(&self, object: &ProjectedObject) -> bool {
         !self.terms.select || self.policy.selections[self.index].target.selects(object)

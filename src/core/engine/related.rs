@@ -234,7 +234,7 @@ impl Engine {
         }
         let unsettled = |reader: &Reader| !tracked.settled.contains(&reader.selection);
         let waiting: Vec<Reader> = tracked.readers(&key).into_iter().filter(unsettled).collect();
-        waiting.iter().for_each(|reader| self.settle(reader, out));
+        waiting.iter().for_each(|reader| self.settle(reader, now, out));
     }
 
     /// Works out where the lookups of these policies find their objects; what changed is judged again by it.

@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::by_label::ByLabel;
+use super::missed::Owed;
 use super::plan::Plan;
 use super::{Reader, Route, Terms, Tracked};
 use crate::core::event::{ObjectKey, WatchId};
 use crate::core::paths::Paths;
 use crate::core::policy::{Role, Selection};
 use crate::core::project::ProjectedObject;
+use crate::core::remembered::place::Place;
+use crate::core::remembered::{self, MAX_PARTS};
 use crate::core::store::{Cursor, Put, Store};
 
 /// Namespaces that are remembered after they went. Watches are not in step: the deletion of an object may be told
@@ -35,6 +38,10 @@ pub(super) struct Watched {
     pub(super) objects: Store,
     /// Filled as lookups ask.
     pub(super) by_label: RefCell<ByLabel>,
+    /// What an earlier process knew, for those who have not been told what became of it.
+    pub(super) owed: HashMap<Reader, Owed>,
+    /// How often the objects of each part changed, where that outlives the process.
+    pub(super) revisions: Option<[u64; MAX_PARTS as usize]>,
     /// The objects as trees, where others are judged by them: namespaces, and what drift is compared with.
     ready: Option<BTreeMap<ObjectKey, ProjectedObject>>,
     /// Counts lists, so that what a list no longer has is known by not being seen in it.
@@ -99,6 +106,7 @@ impl Watched {
         };
         if !matches!(put, Put::Same { .. }) {
             self.by_label.get_mut().note(before, Some(object));
+            self.revise(&object.key());
         }
         put
     }
@@ -115,12 +123,26 @@ impl Watched {
             ready.remove(key);
         }
         self.by_label.get_mut().note(Some(&object), None);
+        self.revise(key);
         Some(object)
+    }
+
+    /// Notes that what is remembered of an object is not what it is.
+    fn revise(&mut self, key: &ObjectKey) {
+        let Some(revisions) = &mut self.revisions else { return };
+        let place = Place::of_hash(remembered::hash(key), MAX_PARTS);
+        if let Some(revision) = revisions.get_mut(place.index as usize) {
+            *revision += 1;
+        }
     }
 
     /// Takes new readers, and what they look at.
     pub(super) fn serve(&mut self, plans: Vec<Plan>, views: Arc<[Paths]>, ready: bool) {
         (self.plans, self.views) = (plans.into(), views);
+        let remembers = self.route.memory.is_some() && self.plans.iter().any(Plan::remembers);
+        self.revisions = remembers.then(|| self.revisions.unwrap_or_default());
+        self.owed
+            .retain(|reader, owed| self.plans.iter().any(|plan| plan.reader == *reader && owed.is_of(plan)));
         self.selected = vec![0; self.plans.len()];
         if self.plans.iter().any(|plan| plan.terms.select) {
             for object in self.objects.objects() {

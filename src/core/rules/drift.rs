@@ -171,7 +171,8 @@ impl Drift {
     fn last_compliant(&self, case: Case<'_>) -> Option<Drifted> {
         let mut drifted = match (case.drifted, case.open) {
             (Some(drifted), _) => drifted.clone(),
-            (None, Some(finding)) => return self.recall(finding, case),
+            // What the finding lists is about the state before, when there is one.
+            (None, Some(finding)) => self.recall(finding, case.before.unwrap_or(case.object))?,
             (None, None) => {
                 let before = case.before?;
                 let changes = diff(before.root(), case.object.root(), &self.scope, Mode::Exact, &case.keys());
@@ -199,17 +200,17 @@ impl Drift {
     }
 
     /// Makes the last compliant state from what the finding of an earlier process lists; none when it lists nothing.
-    fn recall(&self, finding: &Finding, case: Case<'_>) -> Option<Drifted> {
-        let mut drifted = Drifted { baseline: case.object.root().clone(), by_text: Vec::new() };
+    fn recall(&self, finding: &Finding, object: &ProjectedObject) -> Option<Drifted> {
+        let mut drifted = Drifted { baseline: object.root().clone(), by_text: Vec::new() };
         let mut known = false;
         for field in finding.fields.listed.iter() {
             let Ok(path) = field.path.parse::<FieldPath>() else {
                 continue;
             };
             known = true;
-            let value = path.of(case.object.root());
+            let value = path.of(object.root());
             let changed_since = value.map(value_text) != field.to;
-            let moved = changed_since && self.allows(who(&path, None, case.object).as_ref());
+            let moved = changed_since && self.allows(who(&path, None, object).as_ref());
             if moved || is_back(field, value) {
                 continue;
             }

@@ -117,6 +117,15 @@ impl CompiledRule {
         matches!(self.kind, Some(RuleKind::Change(_) | RuleKind::Drift(_)))
     }
 
+    /// Whether it compares an object with what it was before.
+    pub fn reads_the_past(&self) -> bool {
+        match &self.kind {
+            Some(RuleKind::Change(_)) => true,
+            Some(RuleKind::Drift(drift)) => drift.baseline == Baseline::LastCompliant,
+            None | Some(RuleKind::State(_) | RuleKind::Group(_)) => false,
+        }
+    }
+
     /// The fields that may not drift, when it is about drift.
     pub fn drift_scope(&self) -> Option<&FieldScope> {
         match &self.kind {

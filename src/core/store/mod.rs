@@ -191,6 +191,20 @@ impl Store {
         })
     }
 
+    /// The objects of some names.
+    pub fn objects_named(&self, wanted: impl Fn(&ObjectKey) -> bool) -> Vec<ProjectedObject> {
+        let mut found = Vec::new();
+        for (namespace, partition) in &self.partitions {
+            for (_, slot) in partition.slots(0) {
+                let name = Record::read(&slot.bytes).name.into();
+                if wanted(&ObjectKey { namespace: namespace.clone(), name }) {
+                    found.extend(self.object(namespace, slot));
+                }
+            }
+        }
+        found
+    }
+
     /// UIDs of all objects.
     pub fn uids(&self) -> impl Iterator<Item = Arc<str>> {
         let slots = self.partitions.values().flat_map(|partition| partition.slots(0));

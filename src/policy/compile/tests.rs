@@ -1,6 +1,7 @@
 //! Every mistake is answered with the path of its field and words that teach, and what is right is in force.
 
 mod lookups;
+mod notify;
 
 use super::*;
 

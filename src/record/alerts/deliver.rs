@@ -89,7 +89,8 @@ async fn read(client: &Client, namespace: &str, keys: Vec<SecretKey>) -> Result<
 /// One line for each attempt: who was told of what, and whether it arrived.
 fn audit(sink: &CompiledSink, notice: &Notice, result: &Result<Receipt, SendError>) {
     let news = [&notice.opened, &notice.changed, &notice.resolved, &notice.occurred];
-    let findings: Vec<&str> = news.into_iter().flatten().take(IN_LOG).map(|item| item.id.as_str()).collect();
+    let findings = news.into_iter().flatten().take(IN_LOG);
+    let findings: Vec<String> = findings.map(|item| format!("{} of {}", item.rule, item.subject())).collect();
     let (outcome, error) = match result {
         Ok(_) => ("delivered", None),
         Err(error @ SendError::Permanent(_)) => ("refused", Some(error.to_string())),
@@ -107,7 +108,7 @@ fn audit(sink: &CompiledSink, notice: &Notice, result: &Result<Receipt, SendErro
         changed = notice.totals.changed,
         resolved = notice.totals.resolved,
         occurred = notice.totals.occurred,
-        findings = findings.join(","),
+        findings = findings.join("; "),
         outcome,
         error,
         "notice"
@@ -155,5 +156,79 @@ pub async fn forget(store: Store, metrics: Arc<Metrics>, sink: String, policy_ui
         warn!(sink, %error, "what the sink was told of a policy that is gone can not be forgotten");
         tokio::time::sleep(pause.mul_f64(0.5 + 0.5 * fastrand::f64())).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::core::alert::{
+        Item, MAX_IN_FLIGHT, MAX_MEMBERS, MAX_ONE_BY_ONE, ObjectName, Summary, ToldGroup,
+    };
+    use crate::core::finding::Severity;
+    use crate::record::store::{MAX_PACKED, pack};
+
+    /// Nothing of it is like anything of another, as far as that is so in a cluster.
+    fn item(n: usize) -> Item {
+        let number = n.to_string();
+        let hex = id(["item", &number]);
+        Item {
+            id: hex.clone(),
+            policy: "api-gateway".into(),
+            rule: "backend-available".into(),
+            severity: Severity::High,
+            previous_severity: None,
+            selected_by: "routes".into(),
+            object: Some(ObjectName {
+                api_version: "gateway.example.io/v1".into(),
+                kind: "APIRoute".into(),
+                namespace: Some(format!("team-{}", n % 97)),
+                name: format!("service-{}-{}", &hex[..10], &hex[27..]),
+                uid: format!(
+                    "{}-{}-{}-{}-{}",
+                    &hex[..8],
+                    &hex[8..12],
+                    &hex[12..16],
+                    &hex[16..20],
+                    &hex[20..]
+                ),
+            }),
+            object_group: None,
+            message: format!(
+                "no ready endpoint behind service-{}: EndpointSlice {}",
+                &hex[..10],
+                &hex[5..15]
+            ),
+            since: Timestamp::from_microsecond(1_800_000_000_000_000 + 7_919_131 * n as i64).expect("a time"),
+            ended: None,
+            ended_because: None,
+            labels: [("team".to_owned(), format!("team-{}", n % 97))].into(),
+            fields: String::new(),
+            flaps: 0,
+            operation: None,
+            resource_version: None,
+        }
+    }
+
+    #[test]
+    fn the_most_that_is_remembered_of_a_policy_fits_into_one_entry() {
+        let mut told = Told { sink: "on-call".into(), policy: "api-gateway".into(), ..Told::default() };
+        for group in 0..MAX_ONE_BY_ONE / 100 {
+            let items = (group * 100..(group + 1) * 100).map(|n| (item(n).id, item(n))).collect();
+            told.groups
+                .insert(id(["group", &group.to_string()]), ToldGroup { items, ..ToldGroup::default() });
+        }
+        let mut group = ToldGroup::default();
+        let hash = |n: usize| crate::core::hash::fnv1a([n.to_string().as_str()]);
+        let members: BTreeSet<u64> = (0..MAX_MEMBERS).map(hash).collect();
+        group.summary = Some(Summary { count: members.len(), members });
+        group.in_flight.items = (0..MAX_IN_FLIGHT).map(|n| (item(n).id, item(n))).collect();
+        told.groups.insert("summary".into(), group);
+        let packed = pack(&told).expect("packed").len();
+        assert!(packed < MAX_PACKED * 9 / 10, "{packed} bytes");
     }
 }

@@ -27,6 +27,7 @@ use super::Sources;
 use super::store::{Purpose, Store};
 use crate::core::alert::{Told, Truth};
 use crate::core::finding::PolicyKey;
+use crate::core::policy::CompiledPolicy;
 use crate::metrics::ErrorKind;
 use crate::nudge::Nudges;
 use crate::policy::{CompiledSink, SinkSet};
@@ -184,20 +185,20 @@ impl Recorder {
             self.tasks.spawn(teller.run(stop.clone()));
             self.tellers.insert(name.clone(), Running { uid: sink.uid.clone(), sink: sender, nudges });
         }
-        self.note_missing();
+        let policies = self.sources.published.borrow().policies.clone();
+        policies.values().for_each(|policy| self.note_missing(policy));
     }
 
-    /// Says of which sinks that policies name there are none.
-    fn note_missing(&self) {
-        let policies = self.sources.published.borrow().policies.clone();
-        for (key, policy) in policies.iter() {
-            let known = self.context.board.of(key);
-            for route in policy.routes.iter().filter(|route| !self.tellers.contains_key(&route.sink)) {
-                let missing = Standing::of_state(SinkState::NotFound);
-                self.context.board.note(key, &route.sink, Some(missing));
+    /// Says which sinks that a policy names there are not, and nothing more of those that it names no more.
+    fn note_missing(&self, policy: &CompiledPolicy) {
+        for route in policy.routes.iter().filter(|route| !self.tellers.contains_key(&route.sink)) {
+            let missing = Standing::of_state(SinkState::NotFound);
+            self.context.board.note(&policy.key, &route.sink, Some(missing));
+        }
+        for sink in self.context.board.of(&policy.key).keys() {
+            if !policy.routes.iter().any(|route| route.sink == *sink) {
+                self.context.board.note(&policy.key, sink, None);
             }
-            let gone = known.keys().filter(|sink| !policy.routes.iter().any(|route| route.sink == **sink));
-            gone.for_each(|sink| self.context.board.note(key, sink, None));
         }
     }
 
@@ -228,16 +229,16 @@ impl Recorder {
                 }
             }
             Some(policy) => {
-                let Some(truth) = self.truth(policy).await else { return };
+                let Some(truth) = self.truth(policy.clone()).await else { return };
                 self.context.truths.set(key.clone(), Some(truth));
-                self.note_missing();
+                self.note_missing(&policy);
             }
         }
         self.tellers.values().for_each(|running| running.nudges.add(key));
     }
 
     /// None while the judge has not taken the policy as it is now.
-    async fn truth(&self, policy: Arc<crate::core::policy::CompiledPolicy>) -> Option<Truth> {
+    async fn truth(&self, policy: Arc<CompiledPolicy>) -> Option<Truth> {
         if policy.suspended {
             let (open, settled, history) = Default::default();
             return Some(Truth { policy: Some(policy), open, settled, history });

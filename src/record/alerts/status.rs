@@ -275,7 +275,7 @@ impl StatusWriter {
     }
 
     /// Takes what became of a write.
-    pub fn written(&mut self, written: Written, metrics: &Metrics, _now: Instant) {
+    pub fn written(&mut self, written: Written, metrics: &Metrics) {
         self.is_busy = false;
         match written.result {
             Ok(()) => {

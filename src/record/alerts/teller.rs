@@ -27,6 +27,8 @@ use crate::sinks::{Receipt, SendError};
 
 /// Longest time between two looks: clocks jump.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// Shortest time between two looks that nothing but time asks for.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
 
 /// What every teller works with.
 #[derive(Clone)]
@@ -82,7 +84,7 @@ enum Done {
     Sent { seat: SeatKey, out: Box<Outgoing>, generation: i64, result: Result<Receipt, SendError> },
     Tested { requested: String, result: Result<Receipt, SendError> },
     Saved(SeatKey),
-    Status(super::status::Written),
+    Status(Box<super::status::Written>),
 }
 
 impl Teller {
@@ -170,7 +172,7 @@ impl Teller {
         let written = self.status.due(&sink, &self.facts, now);
         if let Some(write) = written {
             let client = self.context.client.clone();
-            self.tasks.spawn(async move { Done::Status(write.send(client).await) });
+            self.tasks.spawn(async move { Done::Status(Box::new(write.send(client).await)) });
         }
     }
 
@@ -235,8 +237,14 @@ impl Teller {
             let out = seat.decision.due.swap_remove(at);
             seat.is_busy = true;
             self.sending += 1;
+            seat.desk.begin(&out);
+            let unsaved = seat.desk.take_unsaved().then(|| seat.desk.told().clone());
             let (context, sink, destination) = (self.context.clone(), sink.clone(), destination.clone());
             self.tasks.spawn(async move {
+                // Who is killed from here on does not know whether it arrived, and has to know that it may have.
+                if let Some(told) = unsaved {
+                    deliver::save(context.store.clone(), context.metrics.clone(), sink.clone(), told).await;
+                }
                 let sent =
                     deliver::send(&context.client, &context.namespace, &sink, &*destination, &out.notice);
                 let result = sent.await;
@@ -304,7 +312,7 @@ impl Teller {
                     (seat.is_busy, seat.is_stale) = (false, true);
                 }
             }
-            Done::Status(written) => self.status.written(written, &self.context.metrics, now),
+            Done::Status(written) => self.status.written(*written, &self.context.metrics),
         }
     }
 
@@ -382,12 +390,8 @@ impl Teller {
         let due = due.map(|due| now + Duration::try_from(due.duration_since(clock)).unwrap_or_default());
         let waits = self.seats.values().any(|seat| !seat.is_busy && !seat.decision.due.is_empty());
         let retry = self.breaker.opens_at(now).filter(|_| waits);
-        let status = self.status.next();
-        [due, retry, status]
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(now + LONGEST_SLEEP, |at| at.min(now + LONGEST_SLEEP))
+        let next = [due, retry, self.status.next()].into_iter().flatten().min();
+        next.map_or(now + LONGEST_SLEEP, |at| at.clamp(now + SHORTEST_SLEEP, now + LONGEST_SLEEP))
     }
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::layout::{Place, grown};
 use crate::core::engine::Standing;
 use crate::core::finding::{Finding, FindingKey, Occurrence};
 use crate::core::hash::fnv1a;
 use crate::core::history::History;
+use crate::core::remembered::place::{Place, grown};
 
 /// Most open findings of a policy that are remembered, the worst, and as many of what is pending, the oldest.
 pub const MAX_KEPT: usize = 10_000;

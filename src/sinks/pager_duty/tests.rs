@@ -170,7 +170,9 @@ async fn no_event_is_larger_than_the_api_takes() {
         item.message = "m".repeat(10_000);
         item.fields = "f".repeat(100_000);
     }
-    let events = posted(json!({ "summary": "{{ open[0].message }}" }), &opened(&items)).await;
+    let events =
+        posted(json!({ "summary": "{% for item in open %}{{ item.message }}{% endfor %}" }), &opened(&items))
+            .await;
     assert!(events[0].to_string().len() < 512 * 1000);
     assert!(events[0]["payload"]["summary"].as_str().is_some_and(|text| text.len() <= 1024));
     assert_eq!(events[0]["payload"]["severity"], "warning");

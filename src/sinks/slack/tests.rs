@@ -55,7 +55,9 @@ fn sections(request: &Received) -> String {
 #[tokio::test]
 async fn an_incoming_webhook_is_posted_a_message_of_its_own_each_time() {
     let receiver = Receiver::always(Reply::status(200, "ok")).await;
-    let sink = sink(json!({ "webhookUrl": secret("url"), "text": "{{ policy }}: {{ opened[0].message }}" }));
+    let sink = sink(
+        json!({ "webhookUrl": secret("url"), "text": "{{ policy }}: {% for item in opened %}{{ item.message }}{% endfor %}" }),
+    );
     assert_eq!((sink.kind(), sink.resend(), sink.secrets()), ("slack", None, vec![key("url")]));
     let values = secrets(&[("url", &receiver.url("/services/T0/B0/x\n"))]);
     assert_eq!(sink.send(&opened(&[item("a", High)]), &values).await, Ok(Receipt::default()));
@@ -176,7 +178,7 @@ async fn no_text_of_a_finding_mentions_anybody_and_that_of_the_template_may() {
     let receiver = slack(&[]).await;
     let mut odd = item("a", High);
     odd.message = "<!channel> look".to_owned();
-    let text = "<!here> {{ opened[0].message }}";
+    let text = "<!here> {% for item in opened %}{{ item.message }}{% endfor %}";
     let own = sink(json!({
         "token": secret("token"), "channel": "C0123456789", "apiUrl": receiver.url("/api"), "text": text,
     }));

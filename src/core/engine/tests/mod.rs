@@ -9,12 +9,14 @@ mod groups;
 mod joined;
 mod lists;
 mod lookups;
+mod missed;
 mod namespaces;
 mod policies;
 mod projected;
 mod random;
 mod reports;
 mod restarts;
+mod tags;
 mod time;
 mod totals;
 
@@ -23,7 +25,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Assignment, Engine, Outcome, PolicyReport, Reader, Route, Terms};
+use super::{Assignment, Engine, Outcome, PolicyReport, Reader, Route, RouteMemory, Terms};
 use crate::api::MonitorPolicySpec;
 use crate::core::event::{ObjectEvent, ObjectKey, WatchId};
 use crate::core::finding::{Finding, FindingKey, PolicyKey, Transition};
@@ -72,12 +74,20 @@ pub(super) struct Item {
     incarnation: u32,
     level: Option<i64>,
     note: Option<&'static str>,
+    version: u32,
 }
 
 /// An item that complies with [`LOW`]. `path` is `NAMESPACE/NAME`.
 pub(super) fn item(path: &str) -> Item {
     let (namespace, name) = path.split_once('/').expect("NAMESPACE/NAME");
-    Item { namespace: namespace.into(), name: name.into(), incarnation: 0, level: Some(1), note: None }
+    Item {
+        namespace: namespace.into(),
+        name: name.into(),
+        incarnation: 0,
+        level: Some(1),
+        note: None,
+        version: 1,
+    }
 }
 
 impl Item {
@@ -98,6 +108,10 @@ impl Item {
         Item { note: Some(note), ..self }
     }
 
+    pub(super) fn version(self, version: u32) -> Self {
+        Item { version, ..self }
+    }
+
     fn uid(&self) -> String {
         format!("{}-{}-{}", self.namespace, self.name, self.incarnation)
     }
@@ -108,7 +122,7 @@ impl Item {
 
     fn object(&self) -> Arc<ProjectedObject> {
         let metadata = serde_json::json!({
-            "namespace": self.namespace, "name": self.name, "uid": self.uid(), "resourceVersion": "1",
+            "namespace": self.namespace, "name": self.name, "uid": self.uid(), "resourceVersion": self.version.to_string(),
         });
         let mut item = serde_json::json!({
             "apiVersion": "example.io/v1", "kind": "Item", "metadata": metadata, "spec": {},
@@ -179,6 +193,10 @@ impl World {
                 }
             }
             set.insert(policy.key.clone(), policy);
+        }
+        for (watch, route) in &mut next.routes {
+            let needs = route.readers.iter().map(|reader| (reader.clone(), 7)).collect();
+            route.memory = Some(RouteMemory { name: format!("watch {}", watch.0).into(), needs });
         }
         next.policies = Arc::new(set);
         self.take(next)

@@ -50,7 +50,12 @@ impl World {
     async fn with(server: ApiServer, left: LeftByUid, policy: Arc<CompiledPolicy>) -> Self {
         let (metrics, nudges) = (Arc::new(Metrics::default()), Arc::new(Nudges::of_all()));
         let fan = Fan(vec![nudges.clone()]);
-        let judge = Judge::start(Engine::default(), fan.clone(), metrics.clone()).expect("a thread");
+        let mut engine = Engine::default();
+        if let Some(left) = left.get("uid") {
+            let open = left.open.iter().map(|finding| (**finding).clone()).collect();
+            engine.restore(key(), "uid".into(), open);
+        }
+        let judge = Judge::start(engine, fan.clone(), metrics.clone()).expect("a thread");
         let policies: Arc<PolicySet> = Arc::new([(key(), policy)].into());
         let reader = Reader { policy: key(), selection: "pods".into() };
         let route = Route { readers: [reader].into(), ..Route::default() };
@@ -213,7 +218,7 @@ async fn what_an_earlier_process_left_of_others_goes_and_what_it_left_of_the_sam
     let left = super::super::findings::left([read("uid"), read("gone")]);
     let world = World::with(ApiServer::new(|_| taken()), left, policy(false)).await;
     world.asked("what is of no use is deleted", |asked| !asked.is_empty()).await;
-    // As long as the judge has not said otherwise.
+    tokio::time::sleep(Duration::from_secs(5)).await;
     let asked = world.end().await;
     assert_eq!(told(&asked), [format!("DELETE polywatch-findings-{}-0", name_of("gone"))]);
 }

@@ -1,4 +1,4 @@
-//! How much is spread over several Secrets, so that one change rewrites one of them. Pure.
+//! How what is remembered is divided, so that one change rewrites one part of it.
 //!
 //! An entry is in the slice that the hash of its key says. The number of slices is a power of two and only grows, by
 //! doubling: what was in slice 1 of 2 is then in 1 or 3 of 4. While it grows the highest slice is written first; so after
