@@ -7,14 +7,18 @@
 mod pod;
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, Throughput};
 use jiff::Timestamp;
+use polywatch::api::MonitorPolicySpec;
+use polywatch::core::alert::{Desk, Terms, Truth};
 use polywatch::core::cel::{Bindings, Inputs, Program, Root, Scope, Want, compile};
 use polywatch::core::chain::Chain;
 use polywatch::core::fields::Fields;
-use polywatch::core::finding::{FindingKey, ObjectId, Severity};
+use polywatch::core::finding::{Finding, FindingKey, ObjectId, PolicyKey, Severity};
+use polywatch::core::history::History;
 use polywatch::core::ledger::Ledger;
 use polywatch::core::paths::Paths;
 use polywatch::core::project::{ProjectedObject, Projection};
@@ -57,6 +61,7 @@ fn main() {
     decoding(&mut criterion);
     evaluating(&mut criterion);
     recording(&mut criterion);
+    telling(&mut criterion);
     criterion.final_summary();
 }
 
@@ -117,6 +122,42 @@ fn pod_bytes() -> Vec<u8> {
 }
 
 // What follows is all that knows how objects are decoded, judged and recorded.
+
+/// What comparing all open findings of a policy with what one sink was told of them costs.
+fn telling(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("telling");
+    for open in [100, 1_000, 10_000] {
+        let spec = "{resources: [{name: pods, apiVersion: v1, kind: Pod}], rules: [{name: rule, expression: 'true'}],
+            notify: [{sink: s, groupBy: [Namespace], groupWait: 1s, onFirstSync: Each}]}";
+        let spec: MonitorPolicySpec = polywatch::yaml::from_str(spec).expect("a spec");
+        let policy = Arc::new(polywatch::policy::compile(PolicyKey("p".into()), "uid".into(), 1, &spec));
+        let finding = |number: usize| {
+            let (key, mut object) = identity(number);
+            object.namespace = Some(format!("ns-{}", number / 50).into());
+            let (fields, chain, tags) = Default::default();
+            let (message, severity) = ("not as it should be".into(), Severity::Medium);
+            let since = Timestamp::from_second(number as i64).expect("a time");
+            Arc::new(Finding { key, severity, object, message, fields, chain, tags, since, flaps: 0 })
+        };
+        let truth = Truth {
+            policy: Some(policy),
+            open: (0..open).map(finding).collect(),
+            settled: ["pods".into(), "".into()].into(),
+            history: History::default(),
+        };
+        let terms = Terms { sink: "s".into(), generation: 1, resend: None };
+        let mut desk = Desk::new("s", "p", "uid");
+        let at = |second: i64| Timestamp::from_second(1_000_000 + second).expect("a time");
+        desk.decide(&truth, &terms, at(0));
+        while let Some(out) = desk.decide(&truth, &terms, at(10)).due.into_iter().next() {
+            desk.sent(&out, None, at(10));
+        }
+        group.bench_function(format!("nothing_new/{open}_open"), |b| {
+            b.iter(|| black_box(desk.decide(&truth, &terms, at(20))));
+        });
+    }
+    group.finish();
+}
 
 fn keeping(paths: Option<&[&[&str]]>) -> Projection {
     let paths = paths.map_or_else(Paths::whole, |paths| Paths::only(paths.iter().copied()));

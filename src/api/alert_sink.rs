@@ -89,7 +89,7 @@ pub struct AlertSinkSpec {
 
     /// Seconds after which a message that was not answered counts as failed. Absent: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "u32", range(min = 1, max = 60))]
+    #[schemars(with = "u32", range(min = 1, max = 30))]
     pub timeout_seconds: Option<u32>,
 
     /// Messages under way at once, each of another policy. Absent: 4.
