@@ -302,6 +302,7 @@ mod tests {
                 "rule": "backend-available",
                 "severity": "high",
                 "selectedBy": "routes",
+                "edition": 1,
                 "object": {
                     "apiVersion": "gateway.example.com/v1",
                     "kind": "APIRoute",

@@ -300,6 +300,7 @@ pub fn time(text: &str) -> Timestamp {
 pub fn item(name: &str, severity: Severity) -> Item {
     Item {
         id: format!("{:032x}", crate::core::hash::fnv1a([name])),
+        edition: 1,
         policy: "routes".to_owned(),
         rule: "backend-available".to_owned(),
         severity,

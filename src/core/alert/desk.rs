@@ -11,7 +11,7 @@ use super::known::Known;
 use super::news::News;
 use super::notice::{Group, Item, MAX_SAMPLES, Notice, Reason, Totals};
 use super::route::Route;
-use super::told::{Dead, InFlight, Told, ToldGroup};
+use super::told::{Begun, Dead, InFlight, Told, ToldGroup};
 use super::wanted::{Wanted, Wants};
 use crate::core::finding::{Finding, Severity};
 use crate::core::history::History;
@@ -102,7 +102,7 @@ pub struct Outgoing {
     /// All occurrences of the policy when it was made.
     occurred: u64,
     members: BTreeSet<u64>,
-    content: u64,
+    begun: Begun,
 }
 
 /// What one sink was told of one policy, and since when it is owed what it was not told.
@@ -176,7 +176,7 @@ impl Desk {
                 told,
                 &known,
                 &wants.because,
-                remembered.left_for(told),
+                (remembered.left_for(told), self.told.begun + 1),
                 now,
             ) else {
                 continue;
@@ -213,54 +213,62 @@ impl Desk {
             return;
         }
         let told = self.told.groups.get(group);
-        let (reason, due, owed_since) = match news.reason {
-            Some(reason) => {
-                let since = *self.waiting.entry(group.to_owned()).or_insert(now);
-                let due = match told.filter(|told| told.is_open()) {
-                    None => later(since, pace.wait),
-                    Some(told) => since.max(later(told.at, pace.interval)),
-                };
-                (reason, decision.muted_until.map_or(due, |until| due.max(until)), since)
-            }
-            None => {
-                self.waiting.remove(group);
-                let told = told.filter(|_| news.count() > 0);
-                let Some((told, resend)) = told.zip(pace.resend) else { return };
-                let at = later(told.at, resend);
-                (Reason::Resend, at, at)
-            }
-        };
+        let resend = told.filter(|told| told.is_open() && news.count() > 0).zip(pace.resend);
+        let resend = resend.map(|(told, resend)| later(told.at.max(told.resent.unwrap_or(told.at)), resend));
         let content = news_content(&news);
         let dead = told.and_then(|told| told.dead.as_ref());
-        if dead.is_some_and(|dead| dead.content == content && dead.generation == terms.generation) {
-            return;
-        }
-        decision.owed += usize::from(reason != Reason::Resend);
-        if due > now {
-            decision.ask_again(due);
-            return;
-        }
+        let is_dead = dead.is_some_and(|dead| dead.content == content && dead.generation == terms.generation);
         let hold = pace.resend.map_or(HOLDS, |resend| resend * RESENDS_MISSED);
-        let out = self.outgoing(group, reason, wanted, &news, (truth, send_resolved, hold), now);
-        decision.due.push(Outgoing {
-            notice: out,
-            owed_since,
-            occurred: truth.history.total(),
-            members: news.members,
-            content,
-        });
+        if let Some(reason) = news.reason.filter(|_| !is_dead) {
+            let since = *self.waiting.entry(group.to_owned()).or_insert(now);
+            let due = match told.filter(|told| told.is_open()) {
+                None => later(since, pace.wait),
+                Some(told) => since.max(later(told.at, pace.interval)),
+            };
+            let due = decision.muted_until.map_or(due, |until| due.max(until));
+            decision.owed += 1;
+            if due <= now {
+                let begun =
+                    told.and_then(|told| told.in_flight.begun).filter(|begun| begun.content == content);
+                let begun = begun.unwrap_or(Begun { content, number: self.told.begun + 1 });
+                let notice =
+                    self.outgoing((group, begun), reason, wanted, &news, (truth, send_resolved, hold), now);
+                let (occurred, members) = (truth.history.total(), news.members);
+                decision.due.push(Outgoing { notice, owed_since: since, occurred, members, begun });
+                return;
+            }
+            decision.ask_again(due);
+        } else {
+            self.waiting.remove(group);
+        }
+        // Also while news waits: who does not hear again of what is open takes it for resolved.
+        let Some(resend) = resend else { return };
+        if resend > now {
+            decision.ask_again(resend);
+            return;
+        }
+        let notice = self.again(group, wanted, &news, hold, now);
+        let (occurred, members) = (truth.history.total(), BTreeSet::new());
+        let begun = Begun { content: 0, number: 0 };
+        decision.due.push(Outgoing { notice, owed_since: resend, occurred, members, begun });
     }
 
     /// Notes that a notice is about to be sent. That has to be written down before it is, if [`Self::take_unsaved`] says
     /// so: who is killed then does not know whether it arrived.
     pub fn begin(&mut self, out: &Outgoing) {
         let notice = &out.notice;
-        if notice.totals.opened + notice.totals.changed == 0 {
+        if notice.reason == Reason::Resend {
             return;
         }
+        self.told.begun = self.told.begun.max(out.begun.number);
         let group = self.told.groups.entry(notice.group.id.clone()).or_default();
         let before = (group.by.clone(), group.in_flight.clone());
         group.by.clone_from(&notice.group.by);
+        group.in_flight.begun = Some(out.begun);
+        if notice.totals.opened + notice.totals.changed == 0 {
+            self.unsaved |= before.1 != group.in_flight;
+            return;
+        }
         let news = notice.opened.iter().chain(&notice.changed);
         group.in_flight.add(news, notice.collapsed.then_some((notice.totals.open, &out.members)));
         self.unsaved |= before != (group.by.clone(), group.in_flight.clone());
@@ -269,6 +277,12 @@ impl Desk {
     /// Notes that a notice arrived.
     pub fn sent(&mut self, out: &Outgoing, reference: Option<String>, now: Timestamp) {
         let notice = &out.notice;
+        if notice.reason == Reason::Resend {
+            if let Some(group) = self.told.groups.get_mut(&notice.group.id) {
+                group.resent = Some(now);
+            }
+            return;
+        }
         self.unsaved = true;
         self.waiting.remove(&notice.group.id);
         self.note_occurred(out);
@@ -278,7 +292,7 @@ impl Desk {
         }
         let group = self.told.groups.entry(notice.group.id.clone()).or_default();
         group.by.clone_from(&notice.group.by);
-        (group.at, group.sequence, group.dead) = (now, group.sequence.saturating_add(1), None);
+        (group.at, group.resent, group.dead) = (now, None, None);
         group.reference = reference.or(group.reference.take());
         group.in_flight = InFlight::default();
         group.note_open(&notice.open, notice.collapsed.then(|| (notice.totals.open, out.members.clone())));
@@ -287,6 +301,10 @@ impl Desk {
     /// Notes that a notice was refused for good by the sink as `generation` of its spec has it.
     pub fn refused(&mut self, out: &Outgoing, error: String, generation: i64, now: Timestamp) {
         let notice = &out.notice;
+        if notice.reason == Reason::Resend {
+            // It took the same before; the next attempt is at its time.
+            return self.sent(out, None, now);
+        }
         self.unsaved = true;
         self.waiting.remove(&notice.group.id);
         // The next notice does not tell of them: it would be refused again and again.
@@ -297,7 +315,7 @@ impl Desk {
         group.by.clone_from(&notice.group.by);
         group.in_flight = InFlight::default();
         group.dead = Some(Dead {
-            content: out.content,
+            content: out.begun.content,
             reason: notice.reason,
             finding: finding.map_or_else(String::new, |item| format!("{}: {}", item.rule, item.subject())),
             error,
@@ -356,7 +374,7 @@ impl Desk {
 
     fn outgoing(
         &self,
-        group: &str,
+        (group, begun): (&str, Begun),
         reason: Reason,
         wanted: &Wanted,
         news: &News,
@@ -370,7 +388,12 @@ impl Desk {
             .open
             .iter()
             .take(most)
-            .map(|(_, finding)| Item::of_finding(&self.told.policy, finding))
+            .map(|(id, finding)| {
+                let known = news.opened.iter().chain(&news.changed).find(|item| item.id == *id);
+                let known = known.or_else(|| told?.items.get(id));
+                let edition = known.map_or(0, |item| item.edition);
+                Item { edition, ..Item::of_finding(&self.told.policy, finding) }
+            })
             .chain(news.held.iter().cloned())
             .collect();
         let mut by_severity: BTreeMap<Severity, usize> = BTreeMap::new();
@@ -378,10 +401,9 @@ impl Desk {
         let severities = severities.chain(news.held.iter().map(|item| item.severity));
         severities.for_each(|severity| *by_severity.entry(severity).or_default() += 1);
         let by = if wanted.by.is_empty() { told.map(|told| told.by.clone()) } else { None };
-        let sequence = told.map_or(0, |told| told.sequence).to_string();
-        let said = format!("{:016x}", news_content(news));
+        let (number, said) = (begun.number.to_string(), format!("{:016x}", begun.content));
         Notice {
-            id: id([&*self.told.sink, group, &*sequence, &*said]),
+            id: id([&*self.told.sink, &*self.told.uid, group, &*number, &*said]),
             reason,
             policy: self.told.policy.clone(),
             group: Group { id: group.to_owned(), by: by.unwrap_or_else(|| wanted.by.clone()) },
@@ -404,6 +426,52 @@ impl Desk {
             time: now,
             valid_until: later(now, hold),
             reference: told.and_then(|told| told.reference.clone()),
+        }
+    }
+
+    /// What the sink was told of a group, as far as it still stands: nothing in it is new.
+    fn again(
+        &self,
+        group: &str,
+        wanted: &Wanted,
+        news: &News,
+        hold: SignedDuration,
+        now: Timestamp,
+    ) -> Notice {
+        let nothing = ToldGroup::default();
+        let told = self.told.groups.get(group).unwrap_or(&nothing);
+        let is_open: HashSet<&String> = wanted.open.iter().map(|(id, _)| id).collect();
+        let held: HashSet<&String> = news.held.iter().map(|item| &item.id).collect();
+        let stands = |item: &&Item| is_open.contains(&item.id) || held.contains(&item.id);
+        let mut open: Vec<Item> = told.items.values().filter(stands).cloned().collect();
+        open.sort_by_key(|item| (Reverse(item.severity), item.since));
+        let (mut count, mut severities) =
+            (open.len(), open.iter().map(|item| item.severity).collect::<Vec<_>>());
+        if told.summary.is_some() {
+            let of = |(_, finding): &(String, Arc<Finding>)| Item::of_finding(&self.told.policy, finding);
+            open = wanted.open.iter().take(MAX_SAMPLES).map(of).collect();
+            count = wanted.open.len();
+            severities = wanted.open.iter().map(|(_, finding)| finding.severity).collect();
+        }
+        let mut by_severity: BTreeMap<Severity, usize> = BTreeMap::new();
+        severities.into_iter().for_each(|severity| *by_severity.entry(severity).or_default() += 1);
+        let time = now.to_string();
+        Notice {
+            id: id([&*self.told.sink, &*self.told.uid, group, "again", &*time]),
+            reason: Reason::Resend,
+            policy: self.told.policy.clone(),
+            group: Group { id: group.to_owned(), by: told.by.clone() },
+            collapsed: told.summary.is_some(),
+            open,
+            opened: Vec::new(),
+            changed: Vec::new(),
+            resolved: Vec::new(),
+            replaced: Vec::new(),
+            occurred: Vec::new(),
+            totals: Totals { open: count, by_severity, ..Totals::default() },
+            time: now,
+            valid_until: later(now, hold),
+            reference: told.reference.clone(),
         }
     }
 

@@ -31,6 +31,7 @@ impl Item {
         let is_group = finding.key.group().is_some();
         Self {
             id: finding_id(policy, &finding.key),
+            edition: 0,
             policy: policy.to_owned(),
             rule: rule.to_string(),
             severity: finding.severity,
@@ -75,7 +76,7 @@ impl Item {
 
     /// What makes it the same that something happened to it, such as that it opened, in whichever notice that is told.
     pub fn event_id(&self, what: &str) -> String {
-        let since = self.since.as_second().to_string();
+        let since = format!("{} {}", self.since.as_second(), self.edition);
         id([&*self.id, what, &*since, self.severity.as_str(), &*self.message, &*self.fields])
     }
 

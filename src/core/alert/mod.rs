@@ -15,7 +15,7 @@ mod wanted;
 pub use desk::{Decision, Desk, Outgoing, Terms, Truth};
 pub use notice::{Group, Item, Notice, ObjectName, Reason, Totals};
 pub use route::{Baseline, Dimension, Route, Schedule};
-pub use told::{Dead, InFlight, MAX_IN_FLIGHT, MAX_MEMBERS, MAX_ONE_BY_ONE, Summary, Told, ToldGroup};
+pub use told::{Begun, Dead, InFlight, MAX_IN_FLIGHT, MAX_MEMBERS, MAX_ONE_BY_ONE, Summary, Told, ToldGroup};
 pub use wanted::MAX_GROUPS;
 
 #[cfg(test)]

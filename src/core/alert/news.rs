@@ -42,7 +42,7 @@ impl News {
         told: Option<&ToldGroup>,
         known: &Known<'_>,
         because: &HashMap<String, String>,
-        room: Room,
+        (room, next): (Room, u64),
         now: Timestamp,
     ) -> Option<Self> {
         // Once a summary, always one, until nothing is open: a group at the limit would be told in turns.
@@ -55,7 +55,7 @@ impl News {
         }
         let mut news = match collapsed {
             true => Self::of_summary(policy, wanted, told, room.members, now),
-            false => Self::one_by_one(policy, wanted, told, known, because, now),
+            false => Self::one_by_one((policy, next), wanted, told, known, because, now),
         };
         news.collapsed = collapsed;
         news.wanted = wanted.open.len();
@@ -93,7 +93,7 @@ impl News {
     }
 
     fn one_by_one(
-        policy: &str,
+        (policy, next): (&str, u64),
         wanted: &Wanted,
         told: Option<&ToldGroup>,
         known: &Known<'_>,
@@ -106,18 +106,21 @@ impl News {
         let mut open = HashSet::new();
         for (id, finding) in &wanted.open {
             open.insert(id);
-            match told.get(id) {
-                // Otherwise it was resolved and opened again, and nobody was told of that. What a status says of an
-                // earlier process is in whole seconds.
-                Some(before) if before.since.as_second() == finding.since.as_second() => {
-                    let item = Item::of_finding(policy, finding);
+            let item = Item::of_finding(policy, finding);
+            // What may have arrived is the same when it is told again. A status says times in whole seconds.
+            let same = |known: &&Item| known.since.as_second() == item.since.as_second();
+            let sent = in_flight.and_then(|in_flight| in_flight.items.get(id)).filter(same);
+            let edition = sent.filter(|sent| !item.differs(sent)).map_or(next, |sent| sent.edition);
+            match told.get(id).filter(same) {
+                // Resolved and opened again, and nobody was told of that, or never told.
+                None => news.opened.push(Item { edition, ..item }),
+                Some(before) => {
                     if item.differs(before) || in_flight.is_some_and(|in_flight| in_flight.may_differ(&item))
                     {
                         let previous = Some(before.severity).filter(|severity| *severity != item.severity);
-                        news.changed.push(Item { previous_severity: previous, ..item });
+                        news.changed.push(Item { previous_severity: previous, edition, ..item });
                     }
                 }
-                _ => news.opened.push(Item::of_finding(policy, finding)),
             }
         }
         let in_flight = in_flight.into_iter().flat_map(|in_flight| in_flight.items.values());

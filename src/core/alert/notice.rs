@@ -171,6 +171,9 @@ pub struct Item {
     /// Identity: 32 hexadecimal digits, the same for policy, rule, selection and object; of an occurrence also what
     /// happened and the resource version.
     pub id: String,
+    /// Number of what the sink was told of it: another one each time that it opened or changed to the sink.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub edition: u64,
     /// Name of the policy.
     pub policy: String,
     /// Name of the rule.

@@ -33,6 +33,9 @@ pub struct Told {
     pub occurrences: BTreeSet<String>,
     /// All occurrences of the policy when the sink was last told of one.
     pub occurred: u64,
+    /// Notices with news that were begun; each has the next number, also when it is sent again.
+    #[serde(default)]
+    pub begun: u64,
 }
 
 impl Told {
@@ -79,12 +82,13 @@ pub struct ToldGroup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
     /// What it may know beside that: it was sent, and it is not known whether it arrived.
-    #[serde(default, skip_serializing_if = "InFlight::is_empty")]
+    #[serde(default, skip_serializing_if = "InFlight::is_unused")]
     pub in_flight: InFlight,
-    /// When; the beginning of time if it never was.
+    /// When it was told news; the beginning of time if it never was.
     pub at: Timestamp,
-    /// How many notices of it arrived.
-    pub sequence: u64,
+    /// When it was told again that this is so. Not written down for itself: a restart tells it a little early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resent: Option<Timestamp>,
     /// What the sink gave as reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -128,6 +132,9 @@ pub struct Summary {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InFlight {
+    /// The notice that was begun last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun: Option<Begun>,
     /// What was told to have opened or changed, by identity; at most [`MAX_IN_FLIGHT`].
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub items: BTreeMap<String, Item>,
@@ -139,10 +146,24 @@ pub struct InFlight {
     pub summary: Option<Summary>,
 }
 
+/// A notice of which it is not known whether it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Begun {
+    /// A hash of what it says: who says the same sends the same notice.
+    pub content: u64,
+    /// Its number, see [`Told::begun`].
+    pub number: u64,
+}
+
 impl InFlight {
-    /// Whether nothing is.
+    /// Whether the sink can know nothing by it.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty() && self.summary.is_none()
+    }
+
+    fn is_unused(&self) -> bool {
+        self.is_empty() && self.begun.is_none()
     }
 
     /// Whether the sink may know something else of a finding than this.

@@ -178,6 +178,7 @@ mod tests {
         let hex = id(["item", &number]);
         Item {
             id: hex.clone(),
+            edition: n as u64,
             policy: "api-gateway".into(),
             rule: "backend-available".into(),
             severity: Severity::High,

@@ -57,6 +57,7 @@ pub(super) fn wrong_path(context: &Value, path: &str) -> Option<String> {
 fn item(item: &Item) -> Value {
     let fields = vec![
         ("id", text(&item.id)),
+        ("edition", item.edition.into()),
         ("policy", text(&item.policy)),
         ("rule", text(&item.rule)),
         ("severity", text(item.severity.as_str())),
@@ -279,6 +280,6 @@ mod tests {
             }
         }
         // The samples have every field that there is, or this test would say nothing of one that is new.
-        assert_eq!(names.len(), 17, "{names:?}");
+        assert_eq!(names.len(), 18, "{names:?}");
     }
 }

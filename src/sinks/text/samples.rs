@@ -120,6 +120,7 @@ fn at(seconds: i64) -> Timestamp {
 fn item() -> Item {
     Item {
         id: "00112233445566778899aabbccddeeff".to_owned(),
+        edition: 1,
         policy: "api-gateway".to_owned(),
         rule: "backend-available".to_owned(),
         severity: Severity::High,

@@ -14,6 +14,8 @@ enum Step {
     Open(u8, Severity),
     /// A finding is resolved.
     Resolve(u8),
+    /// Somebody asks for silence about an object, or no longer.
+    Silence(u8, bool),
     /// A change occurs.
     Occur(u8),
     /// Time passes.
@@ -43,6 +45,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0_u8..12, severity).prop_map(|(n, severity)| Step::Open(n, severity)),
         4 => (0_u8..12).prop_map(Step::Resolve),
+        1 => (0_u8..12, any::<bool>()).prop_map(|(n, on)| Step::Silence(n, on)),
         1 => (0_u8..12).prop_map(Step::Occur),
         3 => (1_u8..40).prop_map(Step::Wait),
         3 => Just(Step::Tell(Fate::Arrives)),
@@ -64,10 +67,23 @@ struct Receiver {
     repeats: usize,
     /// Findings that were open to it and of which it was never told that they are resolved.
     missed: usize,
+    /// The same of somebody who looks at single events, and drops those that he knows.
+    by_event: BTreeMap<String, Severity>,
+    events: BTreeSet<String>,
 }
 
 impl Receiver {
     fn hear(&mut self, notice: &Notice) {
+        for (what, items) in
+            [("opened", &notice.opened), ("changed", &notice.changed), ("resolved", &notice.resolved)]
+        {
+            for item in items.iter().filter(|item| self.events.insert(item.event_id(what))) {
+                match what {
+                    "resolved" => drop(self.by_event.remove(&item.id)),
+                    _ => drop(self.by_event.insert(item.id.clone(), item.severity)),
+                }
+            }
+        }
         if !self.heard.insert(notice.id.clone()) {
             self.repeats += 1;
             return;
@@ -108,13 +124,24 @@ proptest! {
                     let name = format!("pod-{n}");
                     let known = case.open.values().find(|finding| *finding.key.uid == *name);
                     let since = known.map_or(now, |known| known.since.as_second() - at(0).as_second());
-                    case.open(finding(rule, &name, severity, since));
+                    let silence = known.and_then(|known| known.tags.silence.clone());
+                    let mut finding = finding(rule, &name, severity, since);
+                    finding.tags.silence = silence;
+                    case.open(finding);
                 }
                 Step::Resolve(n) => {
                     let rule = if n % 2 == 0 { "ready" } else { "limits" };
                     let name = format!("pod-{n}");
                     if case.open.keys().any(|key| *key.uid == *name) {
                         case.resolve(rule, &name);
+                    }
+                }
+                Step::Silence(n, on) => {
+                    let known = case.open.values().find(|finding| *finding.key.uid == *format!("pod-{n}")).cloned();
+                    if let Some(known) = known {
+                        let mut finding = (*known).clone();
+                        finding.tags.silence = None;
+                        case.open(if on { silenced(finding, 1_000_000) } else { finding });
                     }
                 }
                 Step::Occur(n) => {
@@ -162,10 +189,12 @@ proptest! {
         prop_assert_eq!(case.decide(now).owed, 0);
         let known: BTreeMap<&String, Severity> =
             receiver.open.values().flatten().map(|(id, item)| (id, item.severity)).collect();
-        let truth: BTreeMap<String, Severity> = case.open.values()
+        let truth: BTreeMap<String, Severity> = case.open.values().filter(|finding| finding.tags.silence.is_none())
             .map(|finding| (Item::of_finding("p", finding).id, finding.severity)).collect();
         let truth: BTreeMap<&String, Severity> = truth.iter().map(|(id, severity)| (id, *severity)).collect();
-        prop_assert_eq!(known, truth);
+        prop_assert_eq!(known, truth.clone());
+        let by_event: BTreeMap<&String, Severity> = receiver.by_event.iter().map(|(id, severity)| (id, *severity)).collect();
+        prop_assert_eq!(by_event, truth, "by single events");
         prop_assert_eq!(receiver.occurred.keys().cloned().collect::<BTreeSet<_>>(), occurred);
         prop_assert_eq!(receiver.missed, 0, "findings ended and the sink was not told");
         let told_again = receiver.occurred.values().filter(|times| **times > 1).count();

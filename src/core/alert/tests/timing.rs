@@ -278,3 +278,64 @@ fn what_may_have_been_told_to_be_worse_than_it_is_is_put_right() {
     assert_eq!(case.tell(30), ["Changed rule=ready: !a"]);
     assert!(case.tell(60).is_empty());
 }
+
+#[test]
+fn what_is_open_is_told_again_also_while_news_waits_and_when_news_is_refused() {
+    // The case begins at 08:00 UTC.
+    let mut case = Case::new("groupWait: 1s, groupInterval: 1s, mute: [{from: '09:00', to: '10:00'}]");
+    case.terms.resend = Some(seconds(60));
+    case.open(finding("ready", "a", Severity::High, 5));
+    case.open(finding("ready", "b", Severity::High, 5));
+    case.decide(5);
+    assert_eq!(case.tell(3599), ["Opened rule=ready: +a +b"]);
+    case.resolve("ready", "a");
+    case.open(finding("ready", "c", Severity::High, 3600));
+    assert_eq!(case.decide(3600).next, Some(at(3659)));
+    let again = case.decide(3659).due.remove(0);
+    let names: Vec<&str> =
+        again.notice.open.iter().map(|item| item.object.as_ref().map_or("", |o| &o.name)).collect();
+    assert_eq!(
+        (again.notice.reason, names),
+        (Reason::Resend, vec!["b"]),
+        "nothing new, and nothing that is over"
+    );
+    case.desk.sent(&again, None, at(3659));
+    assert!(!case.desk.take_unsaved() || case.desk.told().groups.len() == 1);
+    assert_eq!(case.tell(3719), ["Resend rule=ready:"]);
+    assert_eq!(case.tell(7200), ["MoreOpened rule=ready: +c -a"], "what waited is told all the same");
+    case.open(finding("ready", "d", Severity::High, 7300));
+    let out = case.decide(7300).due.remove(0);
+    case.desk.refused(&out, "no".into(), 1, at(7300));
+    assert_eq!(case.tell(7301), ["Resend rule=ready:"]);
+    assert_eq!(case.tell(7330), Vec::<String>::new());
+    assert_eq!(case.tell(7361), ["Resend rule=ready:"]);
+}
+
+#[test]
+fn a_finding_that_is_told_a_second_time_is_another_event() {
+    let mut case = Case::new("groupWait: 1s, groupInterval: 1s");
+    let mut told = Vec::new();
+    for round in 0..3 {
+        let now = 100 * round;
+        case.open(finding("ready", "a", Severity::High, 5));
+        case.decide(now);
+        told.push(case.decide(now + 1).due.remove(0));
+        case.desk.begin(told.last().expect("told"));
+        case.desk.sent(told.last().expect("told"), None, at(now + 1));
+        case.open(silenced(finding("ready", "a", Severity::High, 5), now + 50));
+        told.push(case.decide(now + 10).due.remove(0));
+        case.desk.begin(told.last().expect("told"));
+        case.desk.sent(told.last().expect("told"), None, at(now + 10));
+        case.restart();
+    }
+    let ids: std::collections::BTreeSet<&str> = told.iter().map(|out| out.notice.id.as_str()).collect();
+    assert_eq!(ids.len(), told.len());
+    let events: std::collections::BTreeSet<String> = told
+        .iter()
+        .flat_map(|out| {
+            let opened = out.notice.opened.iter().map(|item| item.event_id("opened"));
+            opened.chain(out.notice.resolved.iter().map(|item| item.event_id("resolved")))
+        })
+        .collect();
+    assert_eq!(events.len(), told.len());
+}

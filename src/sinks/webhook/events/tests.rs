@@ -33,6 +33,7 @@ fn a_finding_that_opened_is_an_event_with_the_finding_as_data() {
                 "rule": "backend-available",
                 "severity": "high",
                 "selectedBy": "routes",
+                "edition": 1,
                 "object": {
                     "apiVersion": "example.dev/v1",
                     "kind": "APIRoute",
