@@ -265,6 +265,7 @@ impl Desk {
         let before = (group.by.clone(), group.in_flight.clone());
         group.by.clone_from(&notice.group.by);
         group.in_flight.begun = Some(out.begun);
+        group.in_flight.end(&notice.resolved);
         if notice.totals.opened + notice.totals.changed == 0 {
             self.unsaved |= before.1 != group.in_flight;
             return;

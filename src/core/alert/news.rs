@@ -109,8 +109,7 @@ impl News {
             let item = Item::of_finding(policy, finding);
             // What may have arrived is the same when it is told again. A status says times in whole seconds.
             let same = |known: &&Item| known.since.as_second() == item.since.as_second();
-            let sent = in_flight.and_then(|in_flight| in_flight.items.get(id)).filter(same);
-            let edition = sent.filter(|sent| !item.differs(sent)).map_or(next, |sent| sent.edition);
+            let edition = in_flight.and_then(|in_flight| in_flight.edition(&item)).unwrap_or(next);
             match told.get(id).filter(same) {
                 // Resolved and opened again, and nobody was told of that, or never told.
                 None => news.opened.push(Item { edition, ..item }),
@@ -123,13 +122,14 @@ impl News {
                 }
             }
         }
-        let in_flight = in_flight.into_iter().flat_map(|in_flight| in_flight.items.values());
-        let known_of = told.values().chain(in_flight.filter(|item| !told.contains_key(&item.id)));
-        for item in known_of.filter(|item| !open.contains(&item.id)) {
+        // What was sent last is what is taken back.
+        let sent = in_flight.into_iter().flat_map(|in_flight| &in_flight.items);
+        let known_of: BTreeMap<&String, &Item> = told.iter().chain(sent).collect();
+        for item in known_of.into_values().filter(|item| !open.contains(&item.id)) {
             if !known.rule(&item.selected_by, &item.rule) {
-                match told.contains_key(&item.id) {
-                    true => news.held.push(item.clone()),
-                    false => news.may_be_open = true,
+                match told.get(&item.id) {
+                    Some(item) => news.held.push(item.clone()),
+                    None => news.may_be_open = true,
                 }
                 continue;
             }

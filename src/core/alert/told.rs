@@ -141,7 +141,10 @@ pub struct InFlight {
     /// Those of them of which different things were sent.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unsure: BTreeSet<String>,
-    /// The same, told as a summary.
+    /// Those that were told to be resolved after that.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub over: BTreeSet<String>,
+    /// What was told to have opened, as a summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,
 }
@@ -163,12 +166,25 @@ impl InFlight {
     }
 
     fn is_unused(&self) -> bool {
-        self.is_empty() && self.begun.is_none()
+        self.is_empty() && self.begun.is_none() && self.unsure.is_empty()
     }
 
     /// Whether the sink may know something else of a finding than this.
     pub(super) fn may_differ(&self, item: &Item) -> bool {
         self.unsure.contains(&item.id) || self.items.get(&item.id).is_some_and(|sent| item.differs(sent))
+    }
+
+    /// The number of what was sent last of a finding, if that was the same.
+    pub(super) fn edition(&self, item: &Item) -> Option<u64> {
+        let sent =
+            self.items.get(&item.id).filter(|sent| sent.since.as_second() == item.since.as_second())?;
+        (!item.differs(sent) && !self.over.contains(&item.id)).then_some(sent.edition)
+    }
+
+    /// Adds what is about to be told to be resolved.
+    pub(super) fn end(&mut self, resolved: &[Item]) {
+        self.unsure.extend(resolved.iter().map(|item| item.id.clone()));
+        self.over.extend(resolved.iter().map(|item| item.id.clone()));
     }
 
     /// Adds what is about to be sent.
@@ -184,7 +200,9 @@ impl InFlight {
             let other =
                 again.iter().filter(|item| self.items.get(&item.id).is_some_and(|known| item.differs(known)));
             self.unsure.extend(other.map(|item| item.id.clone()));
-            let news = again.into_iter().chain(first.into_iter().take(room));
+            let news: Vec<&Item> = again.into_iter().chain(first.into_iter().take(room)).collect();
+            self.over.retain(|id| !news.iter().any(|item| item.id == *id));
+            let news = news.into_iter();
             self.items.extend(news.map(|item| (item.id.clone(), item.clone())));
             return;
         };
