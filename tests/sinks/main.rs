@@ -11,6 +11,7 @@ mod alertmanager;
 mod delivery;
 mod docs;
 mod examples;
+mod faults;
 mod harness;
 mod metrics;
 mod receiver;
