@@ -16,5 +16,6 @@ mod harness;
 mod metrics;
 mod receiver;
 mod smtp;
+mod soak;
 mod to_alertmanager;
 mod to_people;
