@@ -362,6 +362,7 @@ pub fn notice(reason: Reason) -> Notice {
         time: time("2026-01-02T09:00:00Z"),
         valid_until: time("2026-01-02T09:05:00Z"),
         reference: None,
+        sequence: 0,
     }
 }
 

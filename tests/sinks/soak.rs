@@ -93,8 +93,13 @@ fn name(n: usize) -> String {
     format!("map-{n:03}")
 }
 
+/// Two teams are so small that all of theirs is resolved now and then.
 fn team(n: usize) -> String {
-    format!("t{}", n % TEAMS)
+    match n {
+        0..3 => "t0".to_owned(),
+        3..6 => "t1".to_owned(),
+        _ => format!("t{}", 2 + n % (TEAMS - 2)),
+    }
 }
 
 /// A random time up to some seconds.
@@ -562,13 +567,15 @@ fn repeats_are_few(soak: &Soak) {
         hook.failed
     );
     assert!(repeating <= allowed, "hook: {repeating} requests told what had been told");
-    assert_eq!(hook.early, 0);
+    // A process does not know what its predecessor was asked.
+    assert!(hook.early <= kills, "hook: {} came too early", hook.early);
 
-    let (mut known, mut repeating) = (BTreeSet::new(), BTreeSet::new());
+    // The same twice, with nothing about the object in between.
+    let (mut last, mut repeating) = (BTreeMap::new(), BTreeSet::new());
     let lines = soak.lines();
-    for line in lines.iter().filter(|line| line["event"] != "changed") {
-        let key = (line["event"].to_string(), line["id"].to_string(), line["since"].to_string());
-        if !known.insert(key) {
+    for line in &lines {
+        let said = [&line["event"], &line["since"], &line["message"]].map(Value::to_string);
+        if last.insert(line["id"].to_string(), said.clone()) == Some(said) {
             repeating.insert((line["notice"].to_string(), line["time"].to_string()));
         }
     }
@@ -585,7 +592,7 @@ fn repeats_are_few(soak: &Soak) {
         chat.failed
     );
     assert!(repeats <= allowed, "chat: {repeats} messages twice");
-    assert_eq!(chat.early, 0);
+    assert!(chat.early <= kills, "chat: {} came too early", chat.early);
 
     let repeats = mailed(soak).1;
     let allowed = kills + lossy("mail");
@@ -597,7 +604,7 @@ fn repeats_are_few(soak: &Soak) {
         pager.view.incidents.values().map(of).sum::<u32>()
     };
     // An end is told as well of what may have been told, and that it never arrived is not known.
-    let allowed = kills + lossy("pager") + pager.failed + pager.view.idle.min(soak.pager.broken());
+    let allowed = kills + lossy("pager") + pager.failed + soak.pager.broken();
     println!(
         "pager: {} incidents, {} triggers, {} resolved, {} resolved for nothing (at most {allowed}), {} failed",
         count(|incident| incident.opened),
@@ -607,7 +614,7 @@ fn repeats_are_few(soak: &Soak) {
         pager.failed
     );
     assert!(pager.view.idle <= allowed, "pager: {} ends of nothing", pager.view.idle);
-    assert_eq!(pager.early, 0);
+    assert!(pager.early <= kills, "pager: {} came too early", pager.early);
 
     soak.pager.assert_no_violations();
     soak.chat.assert_no_violations();

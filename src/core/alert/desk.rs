@@ -203,7 +203,7 @@ impl Desk {
         if news.is_nothing() {
             self.waiting.remove(group);
             // What was refused is over.
-            self.unsaved |= self.told.groups.remove(group).is_some();
+            self.unsaved |= self.told.forget(group);
             return;
         }
         if !send_resolved && news.is_only_resolved() {
@@ -258,9 +258,10 @@ impl Desk {
         if notice.totals.opened + notice.totals.changed == 0 {
             return;
         }
-        let group = self.told.groups.entry(notice.group.id.clone()).or_default();
+        let group = self.told.group(&notice.group.id);
         let before = (group.by.clone(), group.in_flight.clone());
         group.by.clone_from(&notice.group.by);
+        group.sequence = group.sequence.max(notice.sequence);
         let news = notice.opened.iter().chain(&notice.changed);
         group.in_flight.add(news, notice.collapsed.then_some((notice.totals.open, &out.members)));
         self.unsaved |= before != (group.by.clone(), group.in_flight.clone());
@@ -273,10 +274,10 @@ impl Desk {
         self.waiting.remove(&notice.group.id);
         self.note_occurred(out);
         if !notice.is_open() {
-            self.told.groups.remove(&notice.group.id);
+            self.told.forget(&notice.group.id);
             return;
         }
-        let group = self.told.groups.entry(notice.group.id.clone()).or_default();
+        let group = self.told.group(&notice.group.id);
         group.by.clone_from(&notice.group.by);
         (group.at, group.sequence, group.dead) = (now, group.sequence.saturating_add(1), None);
         group.reference = reference.or(group.reference.take());
@@ -293,7 +294,7 @@ impl Desk {
         self.note_occurred(out);
         let first = [&notice.opened, &notice.changed, &notice.occurred, &notice.resolved, &notice.open];
         let finding = first.iter().find_map(|items| items.first());
-        let group = self.told.groups.entry(notice.group.id.clone()).or_default();
+        let group = self.told.group(&notice.group.id);
         group.by.clone_from(&notice.group.by);
         group.in_flight = InFlight::default();
         group.dead = Some(Dead {
@@ -350,7 +351,7 @@ impl Desk {
             told.note_open(&[], Some((news.count(), news.members.clone())));
         }
         if news.count() == 0 {
-            self.told.groups.remove(group);
+            self.told.forget(group);
         }
     }
 
@@ -378,10 +379,18 @@ impl Desk {
         let severities = severities.chain(news.held.iter().map(|item| item.severity));
         severities.for_each(|severity| *by_severity.entry(severity).or_default() += 1);
         let by = if wanted.by.is_empty() { told.map(|told| told.by.clone()) } else { None };
-        let sequence = told.map_or(0, |told| told.sequence).to_string();
+        // What says something else than what may have arrived must not be taken for what did.
+        let contradicts = |told: &ToldGroup| {
+            let mut news = news.opened.iter().chain(&news.changed);
+            news.any(|item| told.in_flight.items.get(&item.id).is_some_and(|sent| item.differs(sent)))
+        };
+        let sequence = told.map_or(self.told.next_sequence, |told| {
+            told.sequence.saturating_add(u64::from(contradicts(told)))
+        });
         let said = format!("{:016x}", news_content(news));
         Notice {
-            id: id([&*self.told.sink, group, &*sequence, &*said]),
+            id: id([&*self.told.sink, group, &sequence.to_string(), &*said]),
+            sequence,
             reason,
             policy: self.told.policy.clone(),
             group: Group { id: group.to_owned(), by: by.unwrap_or_else(|| wanted.by.clone()) },

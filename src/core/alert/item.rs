@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::notice::{Item, ObjectName};
+use super::notice::{Item, Notice, ObjectName};
 use crate::core::finding::{Finding, FindingKey, Occurrence};
 use crate::core::hash::fnv1a;
 
@@ -73,10 +73,17 @@ impl Item {
         }
     }
 
-    /// What makes it the same that something happened to it, such as that it opened, in whichever notice that is told.
-    pub fn event_id(&self, what: &str) -> String {
+    /// What makes it the same that something happened to it, such as that it opened, also in a notice that tells more
+    /// than the one before. It is another once it is known that a notice of the group arrived: the same may happen again,
+    /// with the same message, and of an earlier process it is not always known since when a finding stands.
+    pub fn event_id(&self, what: &str, notice: &Notice) -> String {
         let since = self.since.as_second().to_string();
-        id([&*self.id, what, &*since, self.severity.as_str(), &*self.message, &*self.fields])
+        let sequence = notice.sequence.to_string();
+        // A change that occurred happens once.
+        let telling =
+            if self.resource_version.is_some() { ["", ""] } else { [&*notice.group.id, &*sequence] };
+        let said = [&*self.id, what, &*since, self.severity.as_str(), &*self.message, &*self.fields];
+        id(said.into_iter().chain(telling).collect::<Vec<_>>().iter().copied())
     }
 
     /// Whether it says something else than `told` did.

@@ -69,6 +69,9 @@ impl fmt::Display for Reason {
 pub struct Notice {
     /// Idempotency key: the same when a notice is sent again because it is not known whether it arrived.
     pub id: String,
+    /// Which telling of the group it is: greater than that of any notice of the group that is known to have arrived.
+    #[serde(skip)]
+    pub sequence: u64,
     /// Why it is owed.
     pub reason: Reason,
     /// Name of the policy.

@@ -33,9 +33,27 @@ pub struct Told {
     pub occurrences: BTreeSet<String>,
     /// All occurrences of the policy when the sink was last told of one.
     pub occurred: u64,
+    /// The sequence that the next group begins with: more than that of any group that is over, so that what is told
+    /// later is never taken for what was told before.
+    #[serde(default)]
+    pub next_sequence: u64,
 }
 
 impl Told {
+    /// A group, which is a new one if nothing of it was told.
+    pub(super) fn group(&mut self, id: &str) -> &mut ToldGroup {
+        let sequence = self.next_sequence;
+        let new = || ToldGroup { sequence, ..ToldGroup::default() };
+        self.groups.entry(id.to_owned()).or_insert_with(new)
+    }
+
+    /// Forgets a group that is over; whether there was one.
+    pub(super) fn forget(&mut self, id: &str) -> bool {
+        let Some(group) = self.groups.remove(id) else { return false };
+        self.next_sequence = self.next_sequence.max(group.sequence.saturating_add(1));
+        true
+    }
+
     /// How much is remembered of all groups.
     pub(super) fn remembered(&self) -> Room {
         let groups = || self.groups.values();
@@ -83,7 +101,7 @@ pub struct ToldGroup {
     pub in_flight: InFlight,
     /// When; the beginning of time if it never was.
     pub at: Timestamp,
-    /// How many notices of it arrived.
+    /// One more for each notice of it that arrived, and for each that contradicts one that may have arrived.
     pub sequence: u64,
     /// What the sink gave as reference.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -429,5 +429,6 @@ fn test_notice(sink: &str, requested: &str, now: Timestamp) -> Notice {
         time: now,
         valid_until: now,
         reference: None,
+        sequence: 0,
     }
 }

@@ -107,6 +107,7 @@ fn notice(reason: Reason, items: Vec<Item>, total: usize) -> Notice {
         time: at(300),
         valid_until: at(3900),
         reference: None,
+        sequence: 0,
     }
 }
 

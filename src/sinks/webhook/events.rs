@@ -72,7 +72,7 @@ pub(super) fn events<'a>(notice: &'a Notice, source: &str) -> Vec<Event<'a>> {
         .chain(each("dev.polywatch.finding.resolved", &notice.resolved, |item| item.ended))
         .chain(each("dev.polywatch.finding.occurred", &notice.occurred, |item| Some(item.since)))
         .map(|(kind, item, time)| {
-            let id = item.event_id(kind);
+            let id = item.event_id(kind, notice);
             let data = Data::Finding { reason: notice.reason, group: &notice.group, item };
             event(kind, id, item.subject(), time, data)
         })

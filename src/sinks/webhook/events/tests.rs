@@ -15,13 +15,14 @@ fn of(notice: &Notice) -> Vec<Value> {
 fn a_finding_that_opened_is_an_event_with_the_finding_as_data() {
     let checkout = item("checkout", High);
     let id = &checkout.id;
+    let notice = opened(std::slice::from_ref(&checkout));
     assert_eq!(
-        of(&opened(std::slice::from_ref(&checkout))),
+        of(&notice),
         [json!({
             "specversion": "1.0",
             "type": "dev.polywatch.finding.opened",
             "source": "/polywatch/policies/routes",
-            "id": checkout.event_id("dev.polywatch.finding.opened"),
+            "id": checkout.event_id("dev.polywatch.finding.opened", &notice),
             "subject": "APIRoute team-a/checkout",
             "time": "2026-01-02T08:00:00Z",
             "datacontenttype": "application/json",
