@@ -90,7 +90,7 @@ impl Alertmanager {
             let headers =
                 HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
             let answer = self.http.post(&member.address, headers, body.clone(), secrets, mask).await?;
-            answer.accepted()?;
+            answer.accepted_by_api()?;
         }
         Ok(())
     }

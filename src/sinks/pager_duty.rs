@@ -131,7 +131,7 @@ impl PagerDuty {
         if refusal.is_some_and(|refusal| refusal.errors.iter().any(|error| error.contains("routing_key"))) {
             return Err(answer.refused());
         }
-        answer.accepted().map(drop)
+        answer.accepted_by_api().map(drop)
     }
 }
 

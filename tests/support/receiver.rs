@@ -25,5 +25,5 @@ pub use alertmanager::{Hook, HookGroup, HookView, HookedAlert};
 pub use cloud_events::{CloudEvents, CloudEventsView, Delivered, signature};
 pub use fault::Fault;
 pub use pager_duty::{Incident, IncidentState, PagerDuty, PagerDutyView};
-pub use server::{Attempt, Outcome, Receiver, Seen};
+pub use server::{Attempt, Outcome, Receiver, Seen, Vendor};
 pub use slack::{Message, Slack, SlackView};

@@ -86,6 +86,16 @@ impl MailServer {
         self.authority.pem()
     }
 
+    /// It takes connections and says nothing until [`MailServer::resume`].
+    pub fn pause(&self) {
+        self.process.pause();
+    }
+
+    /// The end of [`MailServer::pause`].
+    pub fn resume(&self) {
+        self.process.resume();
+    }
+
     /// What is in a mailbox, in any order.
     pub fn mails(&self, mailbox: &str) -> Vec<Mail> {
         let folder = self.dir.state().join("mail").join(mailbox).join("new");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::de::DeserializeOwned;
 
 use super::mask::Mask;
@@ -55,6 +55,20 @@ impl Answer<'_> {
             408 | 425 | 429 | 500..=599 => Err(self.passing()),
             300..=399 => Err(self.permanent("redirects are not followed: give the final address")),
             _ => Err(self.permanent("")),
+        }
+    }
+
+    /// The same of a destination that is known never to answer with a page for people: what comes then is of a proxy or
+    /// a portal on the way, and the notice did not arrive.
+    ///
+    /// # Errors
+    /// As [`Self::accepted`], and for a page in HTML.
+    pub fn accepted_by_api(self) -> Result<Self, SendError> {
+        let answer = self.accepted()?;
+        let kind = answer.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        match kind.trim_start().to_ascii_lowercase().starts_with("text/html") {
+            true => Err(answer.passing()),
+            false => Ok(answer),
         }
     }
 
@@ -132,6 +146,20 @@ mod tests {
         }
         let error = answer(&mask, 404, "").accepted().err().map(|error| error.to_string());
         assert_eq!(error.as_deref(), Some("https://host/ answers 404 Not Found: because of this"));
+    }
+
+    #[test]
+    fn a_page_is_not_the_answer_of_an_api() {
+        let mask = Mask::default();
+        for (kind, taken) in
+            [("text/html; charset=utf-8", false), ("Text/HTML", false), ("text/plain", true), ("", true)]
+        {
+            let mut answer = answer(&mask, 200, "");
+            answer.headers.insert(CONTENT_TYPE, kind.parse().expect("a value"));
+            let result = answer.accepted_by_api();
+            assert!(matches!(result, Ok(_) | Err(SendError::Passing { .. })));
+            assert_eq!(result.is_ok(), taken, "{kind}");
+        }
     }
 
     #[test]

@@ -122,7 +122,7 @@ pub(super) fn of_webhook(answer: Answer<'_>) -> Result<(), SendError> {
     if !answer.status().is_success() && REVOKED.iter().any(|error| answer.says(error)) {
         return Err(answer.refused());
     }
-    answer.accepted().map(drop)
+    answer.accepted_by_api().map(drop)
 }
 
 fn remedy(error: &str) -> &'static str {

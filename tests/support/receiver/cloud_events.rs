@@ -32,6 +32,8 @@ pub struct Delivered {
     pub event: Value,
     /// Whether it came in a batch.
     pub in_batch: bool,
+    /// When it came first.
+    pub at: Timestamp,
 }
 
 /// What was delivered.
@@ -43,6 +45,8 @@ pub struct CloudEventsView {
     pub order: Vec<(String, String)>,
     /// Batches, the empty ones included.
     pub batches: u64,
+    /// Requests with an event that had been delivered before.
+    pub repeating: u64,
     /// Headers of the last request that was taken, in lower case.
     pub headers: BTreeMap<String, String>,
 }
@@ -154,11 +158,14 @@ impl Vendor for CloudEvents {
     fn take(&self, delivery: Delivery, view: &mut CloudEventsView) -> Answer {
         view.batches += u64::from(delivery.in_batch);
         view.headers = delivery.headers;
+        let is_known = |(name, _): &((String, String), Value)| view.events.contains_key(name);
+        view.repeating += u64::from(delivery.events.iter().any(is_known));
+        let at = Timestamp::now();
         for (name, event) in delivery.events {
             match view.events.get_mut(&name) {
                 Some(known) => known.times += 1,
                 None => {
-                    let delivered = Delivered { times: 1, event, in_batch: delivery.in_batch };
+                    let delivered = Delivered { times: 1, event, in_batch: delivery.in_batch, at };
                     view.events.insert(name.clone(), delivered);
                     view.order.push(name);
                 }

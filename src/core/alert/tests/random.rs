@@ -12,6 +12,8 @@ use super::*;
 enum Step {
     /// A finding opens, or changes if it is open.
     Open(u8, Severity),
+    /// The same, and it stands since when it stood before: so an earlier process may have known it.
+    Reopen(u8),
     /// A finding is resolved.
     Resolve(u8),
     /// Somebody asks for silence about an object, or no longer.
@@ -44,6 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
     let severity = prop_oneof![Just(Severity::Low), Just(Severity::High), Just(Severity::Critical)];
     prop_oneof![
         4 => (0_u8..12, severity).prop_map(|(n, severity)| Step::Open(n, severity)),
+        1 => (0_u8..12).prop_map(Step::Reopen),
         4 => (0_u8..12).prop_map(Step::Resolve),
         1 => (0_u8..12, any::<bool>()).prop_map(|(n, on)| Step::Silence(n, on)),
         1 => (0_u8..12).prop_map(Step::Occur),
@@ -128,6 +131,13 @@ proptest! {
                     let mut finding = finding(rule, &name, severity, since);
                     finding.tags.silence = silence;
                     case.open(finding);
+                }
+                Step::Reopen(n) => {
+                    let rule = if n % 2 == 0 { "ready" } else { "limits" };
+                    let again = finding(rule, &format!("pod-{n}"), Severity::High, 1);
+                    if !case.open.contains_key(&again.key) {
+                        case.open(again);
+                    }
                 }
                 Step::Resolve(n) => {
                     let rule = if n % 2 == 0 { "ready" } else { "limits" };
