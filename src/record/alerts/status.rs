@@ -254,7 +254,9 @@ impl StatusWriter {
         if self.is_busy || status == self.written {
             return None;
         }
-        let is_counts = without_counts(&status) == without_counts(&self.written);
+        // That nothing is owed any more is what people wait to see.
+        let is_done = self.written.owed > 0 && status.owed == 0;
+        let is_counts = !is_done && without_counts(&status) == without_counts(&self.written);
         let interval = match (self.failures, is_counts) {
             (0, true) => COUNTS_INTERVAL,
             (0, false) => MIN_INTERVAL,
