@@ -1,6 +1,6 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -8,9 +8,20 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::*;
 use crate::sinks::testing::{Receiver, Reply, key, nothing_shows, secrets};
 
-const CERTIFICATE: &str = include_str!("testdata/localhost.crt");
-const PRIVATE_KEY: &str = include_str!("testdata/localhost.key");
-const OTHER: &str = include_str!("testdata/other.crt");
+/// What the server shows, and its key.
+static SHOWN: LazyLock<(String, String)> = LazyLock::new(of_localhost);
+/// What nobody shows.
+static OTHER: LazyLock<String> = LazyLock::new(|| of_localhost().0);
+
+/// A certificate that speaks for itself, and its key, in PEM.
+fn of_localhost() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
+fn certificate() -> &'static str {
+    &SHOWN.0
+}
 
 async fn post(http: &Http, url: &str, secrets: &Secrets) -> Result<String, SendError> {
     let address = Address::new("url", url).expect("an address");
@@ -112,8 +123,8 @@ fn tls_server() -> String {
         .expect("versions")
         .with_no_client_auth()
         .with_single_cert(
-            vec![CertificateDer::from_pem_slice(CERTIFICATE.as_bytes()).expect("a certificate")],
-            PrivateKeyDer::from_pem_slice(PRIVATE_KEY.as_bytes()).expect("a key"),
+            vec![CertificateDer::from_pem_slice(SHOWN.0.as_bytes()).expect("a certificate")],
+            PrivateKeyDer::from_pem_slice(SHOWN.1.as_bytes()).expect("a key"),
         )
         .map(Arc::new)
         .expect("a configuration");
@@ -143,9 +154,9 @@ async fn a_destination_is_trusted_for_the_authority_in_the_secret_which_may_chan
     let url = tls_server();
     let http = Http::new(Some(&tls(true, false)), None);
     assert_eq!(http.secrets(), [key("ca")]);
-    let both = format!("{OTHER}{CERTIFICATE}");
+    let both = format!("{}{}", *OTHER, certificate());
     for (ca, trusted) in
-        [(CERTIFICATE, true), (OTHER, false), (CERTIFICATE, true), (&*both, true), (OTHER, false)]
+        [(certificate(), true), (&**OTHER, false), (certificate(), true), (&*both, true), (&**OTHER, false)]
     {
         let answer = post(&http, &url, &secrets(&[("ca", ca)])).await;
         assert_eq!(answer.is_ok(), trusted, "{answer:?}");
@@ -175,7 +186,7 @@ async fn nobody_is_trusted_without_a_word_and_everybody_when_that_is_asked_for()
     // Another name than the certificate has.
     let url = url.replace("localhost", "127.0.0.1");
     let http = Http::new(Some(&tls(true, false)), None);
-    let error = post(&http, &url, &secrets(&[("ca", CERTIFICATE)])).await.expect_err("an error");
+    let error = post(&http, &url, &secrets(&[("ca", certificate())])).await.expect_err("an error");
     assert!(error.to_string().contains("not valid for name"), "{error}");
 }
 
@@ -183,7 +194,7 @@ async fn nobody_is_trusted_without_a_word_and_everybody_when_that_is_asked_for()
 async fn an_address_from_a_secret_is_not_shown_when_the_certificate_is_for_another() {
     let address = tls_server().replace("localhost", "127.0.0.1") + "s3cr3t";
     let http = Http::new(Some(&tls(true, false)), None);
-    let values = secrets(&[("ca", CERTIFICATE), ("url", &address)]);
+    let values = secrets(&[("ca", certificate()), ("url", &address)]);
     let mask = http.mask(&values, &[key("url")]);
     let to = Address::secret(&key("url"), &address).expect("an address");
     let answer = http.post(&to, HeaderMap::new(), Vec::new(), &values, &mask).await;
