@@ -40,7 +40,9 @@ fn compiles(policy: &Value) {
 #[test]
 fn its_manifests_compile() {
     let yaml = blocks("yaml");
-    assert_eq!(yaml.len(), 3, "sink and policy, mute, rules for Prometheus");
+    assert_eq!(yaml.len(), 4, "sink and policy, Splunk, mute, rules for Prometheus");
+    let splunk: AlertSink = serde_json::from_value(documents(yaml[1])[0].clone()).expect("an AlertSink");
+    splunk.spec.destination().unwrap_or_else(|problems| panic!("{problems:?}"));
     let mut policy = Value::Null;
     for document in documents(yaml[0]) {
         match document["kind"].as_str() {
@@ -55,7 +57,7 @@ fn its_manifests_compile() {
             other => assert_eq!(other, Some("Secret")),
         }
     }
-    policy["spec"]["notify"] = documents(yaml[1])[0]["notify"].clone();
+    policy["spec"]["notify"] = documents(yaml[2])[0]["notify"].clone();
     assert_eq!(policy["spec"]["notify"][0]["mute"].as_array().map(Vec::len), Some(2));
     compiles(&policy);
 }
@@ -63,7 +65,7 @@ fn its_manifests_compile() {
 #[test]
 fn prometheus_takes_its_rules_and_their_metrics_exist() {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("docs-alert-rules.yaml");
-    std::fs::write(&path, blocks("yaml")[2]).expect("a file");
+    std::fs::write(&path, blocks("yaml")[3]).expect("a file");
     let output = Command::new(program("promtool")).args(["check", "rules"]).arg(&path).output();
     let output = output.expect("promtool runs");
     assert!(output.status.success(), "{output:?}");
