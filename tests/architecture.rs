@@ -118,7 +118,6 @@ const PURE: &[&str] = &[
     "record/events/format.rs",
     "record/events/owed.rs",
     "record/fields.rs",
-    "record/known.rs",
     "record/memory/findings.rs",
     "record/memory/form.rs",
     "record/reports/format.rs",

@@ -10,6 +10,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::core::is_zero;
 use crate::sinks::alertmanager::{Alertmanager, AlertmanagerConfig};
 use crate::sinks::email::{Email, EmailConfig};
 use crate::sinks::log::{Log, LogConfig};
@@ -219,10 +220,6 @@ pub struct AlertSinkStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "TestResult")]
     pub last_test: Option<TestResult>,
-}
-
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }
 
 /// A message that was refused for good.

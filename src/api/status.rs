@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::monitor_policy::{Operation, Severity};
+use crate::core::is_zero;
 
 /// Most findings that a status lists; the totals in its summary are exact beyond it.
 pub const MAX_LISTED_FINDINGS: usize = 20;
@@ -119,10 +120,6 @@ pub struct Summary {
     /// Changes that a rule with on does not allow and that happened, since the policy exists.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub occurrences: i64,
-}
-
-fn is_zero(number: &i64) -> bool {
-    *number == 0
 }
 
 /// What becomes of one entry of spec.resources.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Chain;
 use super::fields::Fields;
+use super::is_zero;
 use super::rules::{MAX_MESSAGE_LEN, Operation, one_line};
 use super::tags::Tags;
 
@@ -160,10 +161,6 @@ pub struct Finding {
     /// How often it opened lately, this time included, where the rule asks whether it flaps; 0 while that is once.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub flaps: u32,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 /// A change that does not satisfy a rule. It happened: nothing stands open. Remembered in this form, as [`Finding`].

@@ -33,8 +33,14 @@ pub mod remembered;
 pub mod rules;
 pub mod schema;
 pub mod secret;
+pub mod settled;
 pub mod slices;
 pub mod store;
 pub mod tags;
 pub mod timers;
 pub mod tree;
+
+/// Whether a number is none, so that it need not be written.
+pub fn is_zero<N: Default + PartialEq>(number: &N) -> bool {
+    *number == N::default()
+}

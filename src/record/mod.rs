@@ -8,7 +8,6 @@ pub mod alerts;
 mod chain;
 pub mod events;
 mod fields;
-mod known;
 pub mod memory;
 mod patch;
 pub mod reports;
@@ -51,6 +50,21 @@ pub struct Sources {
     pub reports: Arc<reports::Outcomes>,
     /// Metrics.
     pub metrics: Arc<Metrics>,
+}
+
+#[cfg(test)]
+impl Sources {
+    /// With nobody told anything yet, neither by sinks nor by reports.
+    fn of(
+        client: Client,
+        (judge, board): (Judge, Arc<Board>),
+        published: watch::Receiver<Published>,
+        (nudges, metrics): (Arc<Nudges>, Arc<Metrics>),
+    ) -> Self {
+        let alerts = Arc::new(alerts::Board::new(Arc::default()));
+        let reports = Arc::default();
+        Self { client, judge, board, alerts, published, nudges, reports, metrics }
+    }
 }
 
 /// Times are shown in whole seconds.

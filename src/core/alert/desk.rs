@@ -266,13 +266,11 @@ impl Desk {
         group.by.clone_from(&notice.group.by);
         group.in_flight.begun = Some(out.begun);
         group.in_flight.end(&notice.resolved);
-        if notice.totals.opened + notice.totals.changed == 0 {
-            self.unsaved |= before.1 != group.in_flight;
-            return;
+        if notice.totals.opened + notice.totals.changed > 0 {
+            let news = notice.opened.iter().chain(&notice.changed);
+            group.in_flight.add(news, notice.collapsed.then_some((notice.totals.open, &out.members)));
         }
-        let news = notice.opened.iter().chain(&notice.changed);
-        group.in_flight.add(news, notice.collapsed.then_some((notice.totals.open, &out.members)));
-        self.unsaved |= before != (group.by.clone(), group.in_flight.clone());
+        self.unsaved |= before.0 != group.by || before.1 != group.in_flight;
     }
 
     /// Notes that a notice arrived.
@@ -397,10 +395,8 @@ impl Desk {
             })
             .chain(news.held.iter().cloned())
             .collect();
-        let mut by_severity: BTreeMap<Severity, usize> = BTreeMap::new();
         let severities = wanted.open.iter().map(|(_, finding)| finding.severity);
-        let severities = severities.chain(news.held.iter().map(|item| item.severity));
-        severities.for_each(|severity| *by_severity.entry(severity).or_default() += 1);
+        let by_severity = counted(severities.chain(news.held.iter().map(|item| item.severity)));
         let by = if wanted.by.is_empty() { told.map(|told| told.by.clone()) } else { None };
         let (number, said) = (begun.number.to_string(), format!("{:016x}", begun.content));
         Notice {
@@ -446,16 +442,13 @@ impl Desk {
         let stands = |item: &&Item| is_open.contains(&item.id) || held.contains(&item.id);
         let mut open: Vec<Item> = told.items.values().filter(stands).cloned().collect();
         open.sort_by_key(|item| (Reverse(item.severity), item.since));
-        let (mut count, mut severities) =
-            (open.len(), open.iter().map(|item| item.severity).collect::<Vec<_>>());
+        let (mut count, mut by_severity) = (open.len(), counted(open.iter().map(|item| item.severity)));
         if told.summary.is_some() {
             let of = |(_, finding): &(String, Arc<Finding>)| Item::of_finding(&self.told.policy, finding);
             open = wanted.open.iter().take(MAX_SAMPLES).map(of).collect();
             count = wanted.open.len();
-            severities = wanted.open.iter().map(|(_, finding)| finding.severity).collect();
+            by_severity = counted(wanted.open.iter().map(|(_, finding)| finding.severity));
         }
-        let mut by_severity: BTreeMap<Severity, usize> = BTreeMap::new();
-        severities.into_iter().for_each(|severity| *by_severity.entry(severity).or_default() += 1);
         let time = now.to_string();
         Notice {
             id: id([&*self.told.sink, &*self.told.uid, group, "again", &*time]),
@@ -491,6 +484,12 @@ fn news_content(news: &News) -> u64 {
     let items = [&news.opened, &news.changed, &news.resolved, &news.replaced, &news.occurred];
     let counts = [news.count(), news.opened_count, news.resolved_count];
     content(items.into_iter().flatten(), &counts)
+}
+
+fn counted(severities: impl Iterator<Item = Severity>) -> BTreeMap<Severity, usize> {
+    let mut counts = BTreeMap::new();
+    severities.for_each(|severity| *counts.entry(severity).or_default() += 1);
+    counts
 }
 
 fn later(time: Timestamp, by: SignedDuration) -> Timestamp {

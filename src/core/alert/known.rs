@@ -9,6 +9,7 @@ use super::told::Told;
 use crate::core::finding::Finding;
 use crate::core::policy::{CompiledPolicy, Selection};
 use crate::core::rules::CompiledRule;
+use crate::core::settled::is_known;
 
 /// What can be said of the findings of a policy.
 pub(super) struct Known<'a> {
@@ -19,8 +20,7 @@ pub(super) struct Known<'a> {
 impl Known<'_> {
     /// Whether not to be open means to be resolved, or that there is nobody to say otherwise.
     pub(super) fn selection(&self, name: &str) -> bool {
-        let exists = |policy: &CompiledPolicy| policy.selections.iter().any(|s| *s.name == *name);
-        self.settled.contains(name) || !self.policy.is_some_and(exists)
+        is_known(self.policy, self.settled, name)
     }
 
     /// The same of what a rule finds in a selection; that of no name stands for groups of objects.

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::core::finding::Severity;
+use crate::core::is_zero;
 
 /// Most findings of one group that are told one by one; of a larger group sinks are told totals and the worst.
 pub const MAX_ITEMS: usize = 100;
@@ -160,7 +161,7 @@ pub struct Totals {
     /// As [`Notice::occurred`].
     pub occurred: usize,
     /// Changes that occurred in the policy since the sink was last told of any, and that are no longer known one by one.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub unlisted: u64,
 }
 
@@ -172,7 +173,7 @@ pub struct Item {
     /// happened and the resource version.
     pub id: String,
     /// Number of what the sink was told of it: another one each time that it opened or changed to the sink.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub edition: u64,
     /// Name of the policy.
     pub policy: String,
@@ -218,14 +219,6 @@ pub struct Item {
     /// Resource version of the object after what occurred.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource_version: Option<String>,
-}
-
-fn is_none(number: &u64) -> bool {
-    *number == 0
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
 }
 
 impl Item {

@@ -31,7 +31,6 @@ pub(super) enum Happened<'a> {
 
 impl Engine {
     /// With `missed`, the change happened after an earlier process knew the object at that time: it may have told of it.
-    #[allow(clippy::too_many_arguments)]
     pub(super) fn judge_change(
         &mut self,
         plan: &Plan,

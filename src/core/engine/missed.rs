@@ -178,7 +178,7 @@ impl Engine {
         owed.done.insert(key.clone());
         let Some(part) = owed.part(key).cloned() else { return };
         let before = part.objects.get(key).map(|known| &**known);
-        self.judge_missed(plan, id, before, current, part.time, now, out);
+        self.judge_missed(plan, id, (before, current), part.time, now, out);
     }
 
     /// Judges what became of all objects of a selection that is complete.
@@ -195,18 +195,16 @@ impl Engine {
                 let Some(part) = owed.part(key) else { continue };
                 let before = part.objects.get(key).map(|known| &**known);
                 let current = self.watches.by_id.get(&id).and_then(|watch| watch.objects.get(key));
-                self.judge_missed(plan, id, before, current.as_ref(), part.time, now, out);
+                self.judge_missed(plan, id, (before, current.as_ref()), part.time, now, out);
             }
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn judge_missed(
         &mut self,
         plan: &Plan,
         id: WatchId,
-        before: Option<&ProjectedObject>,
-        after: Option<&ProjectedObject>,
+        (before, after): (Option<&ProjectedObject>, Option<&ProjectedObject>),
         since: Timestamp,
         now: Timestamp,
         out: &mut Outcome,

@@ -10,7 +10,6 @@ use crate::api::notify::{Day, GroupBy, MuteWindow, Notify, OnFirstSync};
 use crate::core::alert::{Baseline, Dimension, Route, Schedule};
 use crate::core::finding::Severity;
 use crate::core::labels::LabelMatcher;
-use crate::core::patience::MAX_WAIT;
 use crate::core::rules::CompiledRule;
 
 impl Compiler {
@@ -42,15 +41,8 @@ impl Compiler {
             }
         };
         let mut time = |name: &str, text: &Option<String>| {
-            let text = text.as_ref()?;
-            let wait: Option<jiff::SignedDuration> = text.parse().ok();
-            let wait = wait.filter(|wait| *wait > jiff::SignedDuration::ZERO && *wait <= MAX_WAIT);
-            if wait.is_none() {
-                let most = MAX_WAIT.as_hours();
-                let text = format!("{text:?} is no time to wait; write 30s, 5m or 1h30m, at most {most}h");
-                self.problem(format!("{field}.{name}"), None, text);
-                fits = false;
-            }
+            let wait = self.wait(&format!("{field}.{name}"), None, text.as_ref()?);
+            fits &= wait.is_some();
             wait
         };
         let (wait, interval, resend) = (

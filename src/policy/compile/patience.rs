@@ -13,13 +13,13 @@ impl Compiler {
     pub(super) fn patience(&mut self, field: &str, name: &Arc<str>, rule: &PolicyRule) -> Option<Patience> {
         let mut wait = |part: &str, text: &Option<String>| match text {
             None => Some(SignedDuration::ZERO),
-            Some(text) => self.wait(&format!("{field}.{part}"), name, text),
+            Some(text) => self.wait(&format!("{field}.{part}"), Some(name), text),
         };
         let (hold, keep) = (wait("for", &rule.hold_for), wait("keepFor", &rule.keep_for));
         let flapping = match &rule.flapping {
             None => Some(None),
             Some(flapping) => {
-                let within = self.wait(&format!("{field}.flapping.within"), name, &flapping.within);
+                let within = self.wait(&format!("{field}.flapping.within"), Some(name), &flapping.within);
                 let opens = Some(flapping.opens).filter(|opens| (MIN_OPENS..=MAX_OPENS).contains(opens));
                 if opens.is_none() {
                     let text = format!("opens must be from {MIN_OPENS} to {MAX_OPENS}");
@@ -40,12 +40,17 @@ impl Compiler {
     }
 
     /// A time to wait: more than none, and no more than [`MAX_WAIT`].
-    fn wait(&mut self, field: &str, rule: &Arc<str>, text: &str) -> Option<SignedDuration> {
+    pub(super) fn wait(
+        &mut self,
+        field: &str,
+        rule: Option<&Arc<str>>,
+        text: &str,
+    ) -> Option<SignedDuration> {
         let wait = text.parse().ok().filter(|wait| *wait > SignedDuration::ZERO && *wait <= MAX_WAIT);
         if wait.is_none() {
             let most = MAX_WAIT.as_hours();
             let text = format!("{text:?} is no time to wait; write 30s, 5m or 1h30m, at most {most}h");
-            self.problem(field.to_owned(), Some(rule), text);
+            self.problem(field.to_owned(), rule, text);
         }
         wait
     }

@@ -15,9 +15,10 @@ pub const LONGEST_ASKED: Duration = Duration::from_secs(60 * 60);
 const CREDENTIALS_PAUSE: Duration = Duration::from_secs(30);
 
 /// Whether a sink is believed to answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
     /// It is.
+    #[default]
     Closed,
     /// It is not, and it is time to try.
     HalfOpen,

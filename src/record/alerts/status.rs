@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const NOT_READY_AFTER: u32 = 2;
 
 /// What is known of a sink beside its spec.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Facts {
     pub generation: i64,
     pub owed: usize,
@@ -45,26 +45,6 @@ pub struct Facts {
     credentials: Option<String>,
     dead: Vec<DeadLetter>,
     last_test: Option<TestResult>,
-}
-
-impl Default for Facts {
-    fn default() -> Self {
-        Self {
-            generation: 0,
-            owed: 0,
-            breaker: State::Closed,
-            failures_in_a_row: 0,
-            dead_total: 0,
-            testing: None,
-            sent: 0,
-            failed: 0,
-            last_success: None,
-            last_failure: None,
-            credentials: None,
-            dead: Vec::new(),
-            last_test: None,
-        }
-    }
 }
 
 impl Facts {

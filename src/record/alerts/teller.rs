@@ -180,7 +180,7 @@ impl Teller {
         let resend = sink.destination.as_ref().ok().and_then(|destination| destination.resend());
         let resend = resend.and_then(|resend| resend.try_into().ok());
         let terms = Terms { sink: sink.name.clone(), generation: sink.generation, resend };
-        let mut gone = Vec::new();
+        let (mut gone, mut decided) = (Vec::new(), Vec::new());
         for (key, seat) in &mut self.seats {
             let is_due = seat.decision.next.is_some_and(|next| next <= clock);
             if seat.is_busy || !(seat.is_stale || is_due) {
@@ -191,18 +191,11 @@ impl Teller {
             seat.decision = seat.desk.decide(&truth, &terms, clock);
             if seat.desk.is_done(&truth, &sink.name) {
                 gone.push(key.clone());
-            } else if seat.desk.take_unsaved() {
-                seat.is_busy = true;
-                let told = seat.desk.told().clone();
-                let (store, metrics, sink) =
-                    (self.context.store.clone(), self.context.metrics.clone(), sink.clone());
-                let key = key.clone();
-                self.tasks.spawn(async move {
-                    deliver::save(store, metrics, sink, told).await;
-                    Done::Saved(key)
-                });
+            } else {
+                decided.push(key.clone());
             }
         }
+        decided.iter().for_each(|key| self.save(key));
         for key in gone {
             self.seats.remove(&key);
             self.context.board.note(&key.0, &sink.name, None);

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::super::known::is_known;
 use super::Announced;
 use super::format::Reason;
 use crate::core::finding::{Finding, FindingKey, Occurrence};
 use crate::core::history::History;
 use crate::core::policy::CompiledPolicy;
+use crate::core::settled::is_known;
 
 /// What is true of a policy.
 pub struct Truth<'a> {

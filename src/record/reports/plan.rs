@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::super::known::is_known;
 use super::format::{Body, Head, Place, ReportResult, Subject, Totals, digest};
 use super::{MAX_LISTED, MAX_SLICE_LEN};
 use crate::core::finding::{Finding, FindingKey, Severity};
 use crate::core::hash::{fnv1a, mixed};
 use crate::core::policy::CompiledPolicy;
+use crate::core::settled::is_known;
 use crate::core::slices::{Item, place};
 
 /// What is true of a policy that is judged.

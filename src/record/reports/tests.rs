@@ -14,7 +14,7 @@ use crate::core::finding::{FindingKey, ObjectId, Severity};
 use crate::core::policy::PolicySet;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
-use crate::nudge::{Fan, Nudges};
+use crate::nudge::Fan;
 use crate::policy::{Published, compile};
 use crate::testing::{ApiServer, Asked, Reply};
 use crate::watch::Board;
@@ -59,16 +59,9 @@ async fn sources(server: &ApiServer, namespaces: &[&str]) -> Sources {
         tokio::task::yield_now().await;
     }
     let published = Published { loaded: true, policies, ..Published::default() };
-    Sources {
-        client: server.client(),
-        judge,
-        board: Arc::new(Board::new(Fan::default())),
-        alerts: Arc::new(crate::record::alerts::Board::new(Arc::default())),
-        published: watch::channel(published).1,
-        nudges: Arc::new(Nudges::default()),
-        reports: Arc::default(),
-        metrics,
-    }
+    let board = Arc::new(Board::new(Fan::default()));
+    let published = watch::channel(published).1;
+    Sources::of(server.client(), (judge, board), published, (Arc::default(), metrics))
 }
 
 /// Reports as an API server keeps them, by path, and how many versions there were.

@@ -7,9 +7,8 @@ use crate::core::engine::{Assignment, Engine};
 use crate::core::policy::PolicySet;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
-use crate::nudge::{Fan, Nudges};
+use crate::nudge::Fan;
 use crate::policy::{Published, compile};
-use crate::record::alerts;
 use crate::testing::{ApiServer, Reply};
 use crate::watch::Board;
 
@@ -37,16 +36,9 @@ async fn sources(server: &ApiServer, policy: Arc<CompiledPolicy>) -> Sources {
         tokio::task::yield_now().await;
     }
     let published = Published { loaded: true, policies, ..Published::default() };
-    Sources {
-        client: server.client(),
-        judge,
-        board: Arc::new(Board::new(Fan::default())),
-        alerts: Arc::new(alerts::Board::new(Arc::default())),
-        published: watch::channel(published).1,
-        nudges: Arc::new(Nudges::default()),
-        reports: Arc::default(),
-        metrics,
-    }
+    let board = Arc::new(Board::new(Fan::default()));
+    let published = watch::channel(published).1;
+    Sources::of(server.client(), (judge, board), published, (Arc::default(), metrics))
 }
 
 fn written() -> Reply {

@@ -51,10 +51,7 @@ impl World {
         board.assign(streams, None, &BTreeMap::new(), jiff::Timestamp::UNIX_EPOCH);
         board.note(WatchId(1), Health::Complete, jiff::Timestamp::UNIX_EPOCH);
         let nudges = Arc::new(Nudges::default());
-        let alerts = Arc::new(crate::record::alerts::Board::new(Arc::default()));
-        let reports = Arc::new(crate::record::reports::Outcomes::new(Arc::default()));
-        let client = server.client();
-        let sources = Sources { client, judge, board, alerts, published, nudges, reports, metrics };
+        let sources = Sources::of(server.client(), (judge, board), published, (nudges, metrics));
         let (stop, stopping) = watch::channel(false);
         let store = Store::new(server.client(), "system".into());
         let recorder = tokio::spawn(run(sources.clone(), store, accounts(left), stopping));

@@ -64,10 +64,7 @@ impl World {
         let published = Published { loaded: true, policies, ..Published::default() };
         let (publish, published) = watch::channel(published);
         let board = Arc::new(Board::new(fan));
-        let alerts = Arc::new(crate::record::alerts::Board::new(Arc::default()));
-        let reports = Arc::new(crate::record::reports::Outcomes::new(Arc::default()));
-        let client = server.client();
-        let sources = Sources { client, judge, board, alerts, published, nudges, reports, metrics };
+        let sources = Sources::of(server.client(), (judge, board), published, (nudges, metrics));
         let (stop, stopping) = watch::channel(false);
         let store = Store::new(server.client(), "system".into());
         let recorder = tokio::spawn(run(sources.clone(), store, left, stopping));
